@@ -1,0 +1,14 @@
+//! The load-testing and failure-injection harness: scenario → plan → world + engine + faults → observations → oracles,
+//! metrics → statistics → verdict → report.
+//!
+//! Everything from the observations on is a pure function of recorded data: it runs again on a stored run.
+
+pub mod commands;
+pub mod faults;
+pub mod oracle;
+pub mod report;
+pub mod scenario;
+pub mod stats;
+pub mod synth;
+pub mod trial;
+pub mod world;

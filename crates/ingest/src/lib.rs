@@ -1,0 +1,9 @@
+//! The ingestion engine: reads race meetings from LiveRC and writes them to PostgreSQL.
+//!
+//! One direction only: `liverc` (pages → [`model`]) → `pipeline` (races → commit units) → `store` (units → rows).
+//! `liverc` knows no PostgreSQL, `store` knows no LiveRC; only `pipeline` knows the order of work.
+
+pub mod liverc;
+pub mod model;
+pub mod pipeline;
+pub mod store;

@@ -1,0 +1,4 @@
+//! Real things to test against: PostgreSQL servers, template databases, a TCP proxy. Knows no engine and no scenario.
+
+pub mod postgres;
+pub mod proxy;
