@@ -9,6 +9,7 @@ use ingest::probe::Probe;
 use ingest::settings::Profile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::block_in_place;
 
 use crate::common::{Db, PROFILES, World, database, settings};
 
@@ -119,7 +120,7 @@ async fn terminated_backends_are_survived_at_every_step() {
             let probe = Probe::recording(move |reached, occurrence| {
                 if (reached, occurrence) == (step, 1) {
                     ask.send(()).unwrap();
-                    told.lock().unwrap().recv().unwrap();
+                    block_in_place(|| told.lock().unwrap().recv()).unwrap();
                 }
             });
             let summary = world.run(&db, &settings, probe).execute().await;
@@ -159,7 +160,7 @@ async fn a_stalled_engine_that_wakes_overwrites_nothing() {
         let probe = Probe::recording(move |reached, occurrence| {
             if (reached, occurrence) == (step, 1) {
                 stalled.send(()).unwrap();
-                woken.lock().unwrap().recv().unwrap();
+                block_in_place(|| woken.lock().unwrap().recv()).unwrap();
             }
         });
         let own = settings(Profile::Fast, &[("lock_lease", "300ms"), ("lock_wait", "10s")]);

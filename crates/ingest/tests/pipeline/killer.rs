@@ -19,7 +19,7 @@ pub async fn kill_at(world: &World, db: &Db, settings: &Settings, at: (Step, u32
     let probe = Probe::recording(move |step, occurrence| {
         if (step, occurrence) == at {
             reached.send(()).unwrap();
-            aborted.lock().unwrap().recv().unwrap();
+            tokio::task::block_in_place(|| aborted.lock().unwrap().recv()).unwrap();
             // Unwinds from the very step, without the message of a panic.
             std::panic::resume_unwind(Box::new("killed"));
         }
