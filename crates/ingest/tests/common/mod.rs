@@ -64,6 +64,11 @@ impl Db {
         sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
     }
 
+    /// Empties every table.
+    pub async fn clear(&self) {
+        self.run("TRUNCATE tracks, events, drivers, ingest_events CASCADE").await;
+    }
+
     /// Every row of every table that holds content, as text, and each row's xmin.
     pub async fn dump(&self) -> (String, String) {
         let mut conn = self.connect().await;
