@@ -104,6 +104,7 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
     Ok(layers.resolve()?)
 }
 
+/// The database that was named. Called within the runtime, which the pool needs.
 fn store(matches: &ArgMatches, settings: &Settings) -> Result<Store, Failure> {
     let url = matches.get_one::<String>("database-url").filter(|u| !u.is_empty());
     let url = url.ok_or_else(|| {
@@ -128,10 +129,10 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
         return Err(Failure::Usage("an event needs --track and its id".to_owned()));
     };
     let json = matches.get_flag("json");
-    let store = store(matches, &settings)?;
-    block_on(async move {
+    block_on(async {
+        let store = store(matches, &settings)?;
         let source = Source::site(&settings.liverc, &settings.retry, track).map_err(Failure::Usage)?;
-        let run = Run::new(id, store, source, settings, probe);
+        let run = Run::new(id, store, source, settings.clone(), probe);
         stop_on_signals(run.stop());
         let summary = run.execute().await;
         report::summary(&summary, json);
@@ -169,8 +170,8 @@ fn stop_on_signals(stop: tokio_util::sync::CancellationToken) {
 
 fn migrate(matches: &ArgMatches) -> Result<u8, Failure> {
     let settings = settings(matches)?;
-    let store = store(matches, &settings)?;
-    block_on(async move {
+    block_on(async {
+        let store = store(matches, &settings)?;
         store.migrate().await?;
         store.close().await;
         println!("the schema is up to date");
@@ -180,10 +181,10 @@ fn migrate(matches: &ArgMatches) -> Result<u8, Failure> {
 
 fn status(matches: &ArgMatches) -> Result<u8, Failure> {
     let settings = settings(matches)?;
-    let store = store(matches, &settings)?;
     let Some(&id) = matches.get_one::<u64>("id") else { return Err(Failure::Usage("which event?".to_owned())) };
     let (json, rehash) = (matches.get_flag("json"), matches.get_flag("rehash"));
-    block_on(async move {
+    block_on(async {
+        let store = store(matches, &settings)?;
         let mut session = Session::acquire(&store).await?;
         let status = crate::store::status(&mut session, id, rehash).await;
         session.close().await;

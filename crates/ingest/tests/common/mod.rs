@@ -113,7 +113,7 @@ impl World {
                 races.insert(race, Err("no result table".to_owned()));
             }
         }
-        Source::Canned(canned)
+        Source::Canned(Box::new(canned))
     }
 
     pub fn run(&self, db: &Db, settings: &Settings, probe: Probe) -> Run {
