@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod faults;
+pub mod nearest;
 pub mod oracle;
 pub mod report;
 pub mod scenario;
