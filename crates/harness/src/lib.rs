@@ -7,6 +7,7 @@ pub mod commands;
 pub mod faults;
 pub mod nearest;
 pub mod oracle;
+pub mod quantity;
 pub mod report;
 pub mod scenario;
 pub mod stats;
