@@ -135,7 +135,10 @@ impl Drop for Engine {
     }
 }
 
-#[expect(unsafe_code, reason = "pre_exec runs between fork and exec; only the async-signal-safe prctl and getppid are called")]
+#[expect(
+    unsafe_code,
+    reason = "pre_exec runs between fork and exec; only the async-signal-safe prctl and getppid are called"
+)]
 fn spawn(command: &EngineCommand) -> io::Result<Pid> {
     let log = File::options().create(true).append(true).open(&command.log)?;
     let mut process = Command::new(&command.program);
