@@ -49,7 +49,7 @@ impl Synth {
     /// Races in the event page's order, newest first.
     #[must_use]
     pub fn race_ids(&self) -> Vec<u64> {
-        self.event().races.iter().map(|race| race.id).collect()
+        self.listed().into_iter().map(|race| race.id).collect()
     }
 
     /// The facts of a race; none when this revision does not list it.

@@ -18,15 +18,15 @@ mod people;
 mod plan;
 pub mod render;
 mod revision;
-//ROWS
+pub mod rows;
 mod seed;
 mod simulate;
 mod size;
 
 pub use derive::{derive, pace};
-pub use edge::{Expected, Oddity};
+pub use edge::{Edge, Expected, Oddity};
 pub use event::Synth;
 pub use model::{Derived, Entry, Event, Lap, ListedRace, Race, RaceResult, Shown};
 pub use render::Form;
-pub use revision::Correction;
+pub use revision::{Changes, Correction};
 pub use size::{Size, Totals, TotalsError, UnknownSize};

@@ -1,7 +1,8 @@
 //! The generator's own truth: what an event's pages say.
 //!
 //! The harness judges any engine by it, so it borrows nothing from one. Times are whole milliseconds, percentages basis
-//! points. Fields named `page_*` or gathered in [`Shown`] tell how a page shows a fact; they reach no database.
+//! points. [`Shown`] tells how a page shows
+//! a result; it reaches no database.
 
 use jiff::civil::{Date, DateTime};
 
@@ -62,6 +63,8 @@ pub struct Entry {
     pub sort_name: String,
     /// As shown; may be empty or hold two.
     pub transponder: String,
+    /// Who it is: the driver's id, which the page does not tell.
+    pub driver: u64,
 }
 
 /// A race page.

@@ -75,6 +75,7 @@ impl Roster {
                     name: who.name(),
                     sort_name: format!("{}, {}", who.last, who.first),
                     transponder: transponder(seed, *person, class),
+                    driver: who.id,
                 });
             }
         }
@@ -112,6 +113,12 @@ fn invent(seed: u64, id_base: u64, count: usize) -> Vec<Person> {
             Person { id: id_base + ids[i], first, last, skill: dice.unit() }
         })
         .collect()
+}
+
+/// A name for somebody who is not in the roster, or whose name was wrong.
+pub(super) fn new_name(dice: &mut Dice) -> String {
+    let (first, last) = name(dice, usize::MAX);
+    format!("{first} {last}")
 }
 
 /// First and last name. The first few people have an apostrophe and accents for certain, so that every event has some.
