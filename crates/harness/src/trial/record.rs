@@ -177,6 +177,18 @@ pub struct Attempt {
     pub retries: BTreeMap<String, u32>,
     /// Races fetched.
     pub fetched: u32,
+    /// Commit units whose COMMIT was confirmed.
+    #[serde(default)]
+    pub commits: u64,
+    /// Lap batches written.
+    #[serde(default)]
+    pub batches: u64,
+    /// Laps on the pages fetched, by race.
+    #[serde(default)]
+    pub page_laps: BTreeMap<u64, u64>,
+    /// Settings that it said it ran under.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// Last lines of its standard error, when it did not exit 0.
     pub stderr_tail: Vec<String>,
     /// Lines of the feed that could not be read.
