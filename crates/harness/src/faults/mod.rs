@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 pub use action::{Action, Need};
 pub use when::{Frame, Moment, When, WhenError};
+pub(crate) use when::names;
 
 use crate::nearest::UnknownName;
 use crate::quantity::{NoSpan, Span, as_text};
