@@ -1,5 +1,7 @@
 //! A huge event is rendered race by race in bounded memory. Alone in its process, since memory is the process's.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 use harness::synth::{Form, Size, Synth};
 
 /// Resident memory of this process, bytes.

@@ -1,5 +1,7 @@
 //! The formulas of the derived columns, against every driver of the real race pages.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 mod synth_support;
 
 use harness::synth::{derive, pace};

@@ -1,5 +1,7 @@
 //! What is rendered is what is read: by the engine's own reader, and by json5 as a second opinion on the script.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 use harness::synth::{self, Form, Size, Synth, Totals};
 use ingest::liverc::{entry_list, event_page, parse_race};
 use ingest::model;

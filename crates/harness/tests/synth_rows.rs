@@ -1,5 +1,7 @@
 //! Revisions change what they say and nothing else; expected rows are what a database must hold.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use harness::synth::rows::{Group, RowKind, RowMap, expected_groups};
