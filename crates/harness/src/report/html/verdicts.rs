@@ -53,8 +53,7 @@ pub fn banner(run: &RunRecord, overall: &Overall, groups: &[Group<'_>]) -> Marku
 
 /// The figures people ask for first, a row per group.
 fn key_figures(groups: &[Group<'_>]) -> Markup {
-    let shown: Vec<Metric> =
-        groups::metrics_of(groups).into_iter().filter(|m| KEY_METRICS.contains(m)).collect();
+    let shown: Vec<Metric> = groups::metrics_of(groups).into_iter().filter(|m| KEY_METRICS.contains(m)).collect();
     html! {
         @if !shown.is_empty() && groups.len() <= 4 {
             dl class="figures" {

@@ -65,7 +65,8 @@ impl Axis {
             .map(|(m, every)| candidates(m, *every))
             .find(|v| v.len() <= wanted + 1)
             .unwrap_or_else(|| candidates(&[1.0], 4));
-        let (from, to) = (values.first().copied().unwrap_or(min).min(min), values.last().copied().unwrap_or(max).max(max));
+        let (from, to) =
+            (values.first().copied().unwrap_or(min).min(min), values.last().copied().unwrap_or(max).max(max));
         let ticks = values.into_iter().map(|v| (v, label(v))).collect();
         Self { kind: Kind::Log, from, to, ticks, title: title.to_string() }
     }
@@ -131,8 +132,7 @@ impl Frame {
         let labels = y.ticks.iter().map(|(_, l)| canvas.text_width(l)).max().unwrap_or(0);
         let title = if y.title.is_empty() { 0 } else { 22 };
         let below = if x.title.is_empty() { 24 } else { 44 };
-        let frame =
-            Self { left: x0 + labels + 12, right: x1 - 14, top: y0 + title + 6, bottom: y1 - below, x, y };
+        let frame = Self { left: x0 + labels + 12, right: x1 - 14, top: y0 + title + 6, bottom: y1 - below, x, y };
         if !frame.y.title.is_empty() {
             let title = canvas.fit(&frame.y.title, x1 - x0 - 4);
             canvas.text(&title, (x0 + 4, y0 + 10), Anchor::Left, Role::Soft);

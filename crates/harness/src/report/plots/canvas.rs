@@ -219,10 +219,18 @@ impl Canvas<'_> {
             Mark::Ring => self.put(self.area.draw(&Circle::new((x, y), r, colour.stroke_width(2)))),
             Mark::Square => self.rect((x - r + 1, y - r + 1), (x + r - 1, y + r - 1), Role::Series(n), 1.0),
             Mark::Triangle => {
-                self.polygon(vec![(x, y - r - 1), (x + r + 1, y + r - 1), (x - r - 1, y + r - 1)], Role::Series(n), 1.0);
+                self.polygon(
+                    vec![(x, y - r - 1), (x + r + 1, y + r - 1), (x - r - 1, y + r - 1)],
+                    Role::Series(n),
+                    1.0,
+                );
             }
             Mark::Down => {
-                self.polygon(vec![(x, y + r + 1), (x + r + 1, y - r + 1), (x - r - 1, y - r + 1)], Role::Series(n), 1.0);
+                self.polygon(
+                    vec![(x, y + r + 1), (x + r + 1, y - r + 1), (x - r - 1, y - r + 1)],
+                    Role::Series(n),
+                    1.0,
+                );
             }
             Mark::Diamond => {
                 let d = r + 1;

@@ -118,7 +118,8 @@ pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
         plots.extend(percentiles::plots(&groups)?);
     }
     for (index, trial) in run.trials.iter().enumerate() {
-        let eventful = !trial.faults.is_empty() || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
+        let eventful =
+            !trial.faults.is_empty() || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
         if run.trials.len() <= MANY_TRIALS || eventful {
             plots.extend(timeline::plot(trial)?.map(|p| Plot { trial: Some(index), ..p }));
         }

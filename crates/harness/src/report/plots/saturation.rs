@@ -29,11 +29,7 @@ fn p95(trial: &TrialRecord, stage: Stage) -> Option<f64> {
 const PANELS: [Panel; 6] = [
     Panel { title: "event time", value: |t| metric(t, Metric::EventTime), label: format::short_duration },
     Panel { title: "laps per second", value: |t| metric(t, Metric::LapRate), label: format::count },
-    Panel {
-        title: "LiveRC response, p95",
-        value: |t| p95(t, Stage::LivercResponse),
-        label: format::short_duration,
-    },
+    Panel { title: "LiveRC response, p95", value: |t| p95(t, Stage::LivercResponse), label: format::short_duration },
     Panel { title: "wait for a connection, p95", value: |t| p95(t, Stage::Acquire), label: format::short_duration },
     Panel { title: "pool connections in use, peak", value: |t| metric(t, Metric::PoolPeak), label: format::count },
     Panel { title: "sessions waiting for a lock, peak", value: |t| metric(t, Metric::LockWaits), label: format::count },

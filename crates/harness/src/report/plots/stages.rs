@@ -18,10 +18,8 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
     if stages.is_empty() || groups.len() > SERIES {
         return Ok(None);
     }
-    let totals: Vec<Vec<Option<f64>>> = stages
-        .iter()
-        .map(|s| groups.iter().map(|g| g.stage_total(*s).map(|spread| spread.median)).collect())
-        .collect();
+    let totals: Vec<Vec<Option<f64>>> =
+        stages.iter().map(|s| groups.iter().map(|g| g.stage_total(*s).map(|spread| spread.median)).collect()).collect();
     let max = totals.iter().flatten().flatten().copied().fold(0.0, f64::max);
     let block = BAR * groups.len() as i32 + 14;
     let height = |narrow: bool| {

@@ -104,7 +104,8 @@ fn paint(canvas: &Canvas<'_>, trial: &TrialRecord, end: f64, laps: f64) {
     }
 
     let mut free = i32::MIN;
-    for (n, fired) in trial.faults.iter().enumerate().filter_map(|(n, f)| f.fired.as_ref().map(|fired| (n + 1, fired))) {
+    for (n, fired) in trial.faults.iter().enumerate().filter_map(|(n, f)| f.fired.as_ref().map(|fired| (n + 1, fired)))
+    {
         let x = frame.px(since(fired.at_us));
         canvas.dashed(&[(x, frame.top), (x, frame.bottom)], Role::Bad, 2);
         // Faults at nearly the same moment: the label moves right rather than onto its neighbour.
