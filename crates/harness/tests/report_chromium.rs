@@ -46,7 +46,7 @@ fn probe(report: &str, width: u32) -> String {
         r#"<!DOCTYPE html><title>probe</title><iframe sandbox="allow-same-origin" width="{width}" height="900" srcdoc="{quoted}"></iframe>
 <script>onload = () => {{
   const d = document.querySelector("iframe").contentDocument, w = d.defaultView;
-  const seen = [...d.querySelectorAll("svg.plot")].filter(s => w.getComputedStyle(s).display !== "none");
+  const seen = [...d.querySelectorAll("svg.plot")].filter(s => s.checkVisibility() && s.getBoundingClientRect().width > 0);
   const texts = seen.flatMap(s => [...s.querySelectorAll("text")]);
   const small = texts.filter(t => t.getBoundingClientRect().height < 9).length;
   const outside = seen.flatMap(s => {{ const b = s.getBoundingClientRect();

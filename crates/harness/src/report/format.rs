@@ -82,7 +82,7 @@ pub fn duration(us: f64) -> String {
 /// A tick of a time axis: as [`duration`], without decimals that say nothing (`1 ms`, not `1.00 ms`).
 #[must_use]
 pub fn short_duration(us: f64) -> String {
-    trim_decimals(&duration(us))
+    if us == 0.0 { "0".to_string() } else { trim_decimals(&duration(us)) }
 }
 
 /// Drops trailing zeros after a decimal point, unit kept: `1.00 ms` → `1 ms`.

@@ -75,6 +75,9 @@ const FAULT_DASH: (u32, u32) = (4, 3);
 /// opacity is replaced by a dash pattern in the finished text.
 const DASHED: f64 = 0.998;
 
+/// Size of all text; plotters' SVG writes it as 12 px (it divides by 1.24).
+const TEXT: i32 = 15;
+
 /// A point in px.
 pub type Px = (i32, i32);
 
@@ -131,16 +134,10 @@ impl Canvas<'_> {
         self.width < 500
     }
 
-    /// Size of body text, px.
-    #[must_use]
-    pub fn text_size(&self) -> i32 {
-        13
-    }
-
     /// Width of a text, px.
     #[must_use]
     pub fn text_width(&self, text: &str) -> i32 {
-        let style = (FAMILY, self.text_size()).into_text_style(&self.area);
+        let style = (FAMILY, TEXT).into_text_style(&self.area);
         match self.area.estimate_text_size(text, &style) {
             Ok((w, _)) => w as i32,
             Err(e) => {
@@ -176,7 +173,7 @@ impl Canvas<'_> {
             Anchor::Top => Pos::new(HPos::Center, VPos::Top),
         };
         let colour = role.colour();
-        let style = (FAMILY, self.text_size()).into_text_style(&self.area).color(&colour).pos(pos);
+        let style = (FAMILY, TEXT).into_text_style(&self.area).color(&colour).pos(pos);
         self.put(self.area.draw(&Text::new(text.to_string(), at, style)));
     }
 

@@ -51,14 +51,13 @@ pub fn plots(groups: &[Group<'_>]) -> Result<Vec<Plot>, PlotError> {
             Plot::draw(
                 name,
                 format!("Time per stage by percentile: {}", group.label),
-                "Each curve ends where its sample does. The scale stretches the slow end: p90, p99 and p99.9 are equally far apart. \
-                 Both the height and the ends of the axes are the same for every profile.",
+                caption(index, groups.len()),
                 |narrow| if narrow { 430 } else { 400 },
                 |canvas| {
-                    let legend: Vec<_> =
-                        curves.iter().map(|(s, _)| (series(*s), s.label().to_string())).collect();
+                    let legend: Vec<_> = curves.iter().map(|(s, _)| (series(*s), s.label().to_string())).collect();
                     let top = canvas.legend(&legend, true);
-                    let x = Axis::nines(nines, |q| if q == 0.0 { "fastest".to_string() } else { format::percentile(q) });
+                    let x =
+                        Axis::nines(nines, |q| if q == 0.0 { "fastest".to_string() } else { format::percentile(q) });
                     let y = Axis::log(min, max, 9, "time", format::short_duration);
                     let frame = Frame::draw(canvas, (0, top), (canvas.width, canvas.height), x, y);
                     for (stage, points) in curves {
@@ -74,6 +73,20 @@ pub fn plots(groups: &[Group<'_>]) -> Result<Vec<Plot>, PlotError> {
             )
         })
         .collect()
+}
+
+/// How to read the curves, said once.
+fn caption(index: usize, groups: usize) -> &'static str {
+    match (index, groups) {
+        (0, 1) => {
+            "Each curve ends where its sample does. The scale stretches the slow end: from p90 to p99 is as far as from p0 to p90."
+        }
+        (0, _) => {
+            "Each curve ends where its sample does. The scale stretches the slow end: from p90 to p99 is as far as from p0 to p90. \
+             The axes are the same for every profile."
+        }
+        _ => "Axes and marks as above.",
+    }
 }
 
 /// A stage has the same colour in every plot.

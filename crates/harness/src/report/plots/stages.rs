@@ -10,7 +10,7 @@ use super::palette::{Role, SERIES};
 use super::{Plot, PlotError};
 
 /// Height of a bar, px.
-const BAR: i32 = 15;
+const BAR: i32 = 17;
 
 /// Bars of the stages, grouped; nothing without samples, or with more groups than colours.
 pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
@@ -40,7 +40,7 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
             let x = Axis::linear(max, if canvas.narrow() { 3 } else { 6 }, "time, summed", format::short_duration);
             let mut y = Axis::places(&[], "");
             y.ticks.clear();
-            let frame = Frame::draw(canvas, (left, top), (canvas.width - 64, canvas.height), x, y);
+            let frame = Frame::draw(canvas, (left, top), (canvas.width - 74, canvas.height), x, y);
             let mut at = top + 8;
             for (stage, totals) in stages.iter().zip(&totals) {
                 if canvas.narrow() {
