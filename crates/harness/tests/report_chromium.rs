@@ -38,26 +38,36 @@ fn browse(browser: &Path, profile: &Path, page: &Path, arguments: &[&str]) -> (S
     (console, String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A page that holds another at a width, and tells what its layout came to. The report itself may run no script, so the
-/// frame looks from outside.
-fn probe(report: &str, width: u32) -> String {
+/// A page that holds another at two widths, and tells what each layout came to. The report itself may run no script, so
+/// the page around it looks from outside.
+fn probe(report: &str) -> String {
     let quoted = report.replace('&', "&amp;").replace('"', "&quot;");
-    format!(
-        r#"<!DOCTYPE html><title>probe</title><iframe sandbox="allow-same-origin" width="{width}" height="900" srcdoc="{quoted}"></iframe>
-<script>onload = () => {{
-  const d = document.querySelector("iframe").contentDocument, w = d.defaultView;
-  const seen = [...d.querySelectorAll("svg.plot")].filter(s => s.checkVisibility() && s.getBoundingClientRect().width > 0);
-  const texts = seen.flatMap(s => [...s.querySelectorAll("text")]);
-  const small = texts.filter(t => t.getBoundingClientRect().height < 9).length;
-  const outside = seen.flatMap(s => {{ const b = s.getBoundingClientRect();
-    return [...s.querySelectorAll("text")].filter(t => {{ const r = t.getBoundingClientRect(); return r.left < b.left - 3 || r.right > b.right + 3; }}); }})
-    .map(t => t.textContent.trim());
-  const plain = [...d.querySelectorAll("h1, h2, h3, p, td, th, li")].filter(e => e.textContent.trim() && w.getComputedStyle(e).color === w.getComputedStyle(d.body).backgroundColor).length;
-  document.title = "probed";
-  document.body.dataset.result = JSON.stringify({{ overflow: d.documentElement.scrollWidth - w.innerWidth, plots: seen.length, texts: texts.length, small, outside, plain,
-    h1: d.querySelector("h1").getBoundingClientRect().height }});
-}}</script>"#
-    )
+    let frame = |width: u32| {
+        format!(r#"<iframe sandbox="allow-same-origin" width="{width}" height="900" srcdoc="{quoted}"></iframe>"#)
+    };
+    let script = r#"
+onload = () => {
+  const look = frame => {
+    const d = frame.contentDocument, w = d.defaultView, box = e => e.getBoundingClientRect();
+    const plots = [...d.querySelectorAll("svg.plot")].filter(s => s.checkVisibility() && box(s).width > 0);
+    const texts = plots.flatMap(s => [...s.querySelectorAll("text")].map(t => [box(t), box(s), t.textContent.trim()]));
+    const background = w.getComputedStyle(d.body).backgroundColor;
+    const invisible = [...d.querySelectorAll("h1, h2, h3, p, td, th, li, svg text")]
+      .filter(e => e.textContent.trim() && [w.getComputedStyle(e).color, w.getComputedStyle(e).fill].includes(background));
+    return {
+      width: w.innerWidth,
+      overflow: d.documentElement.scrollWidth - w.innerWidth,
+      headline: box(d.querySelector("h1")).height,
+      plots: plots.length,
+      texts: texts.length,
+      small: texts.filter(([t]) => t.height < 10).map(([, , s]) => s),
+      outside: texts.filter(([t, s]) => t.left < s.left - 3 || t.right > s.right + 3).map(([, , s]) => s),
+      invisible: invisible.map(e => e.textContent),
+    };
+  };
+  document.body.dataset.result = JSON.stringify([...document.querySelectorAll("iframe")].map(look));
+}"#;
+    format!("<!DOCTYPE html><title>probe</title>{}{}<script>{script}</script>", frame(1280), frame(400))
 }
 
 fn figure(result: &serde_json::Value, key: &str) -> i64 {
@@ -85,29 +95,20 @@ fn reads_well_in_a_browser() {
         let dir = root.join(name);
         write(&run, &dir).unwrap();
         let html = std::fs::read_to_string(dir.join("report.html")).unwrap();
-        for width in [1280, 400] {
-            let page = temporary.path().join("probe.html");
-            std::fs::write(&page, probe(&html, width)).unwrap();
-            let (console, dom) = browse(&browser, &profile, &page, &["--dump-dom", "--virtual-time-budget=4000"]);
-            // The frame forbids scripts; that it says so of the page would mean that the page has one.
-            assert_eq!(console, "", "{name} at {width}");
-            let data = dom
-                .split("data-result=\"")
-                .nth(1)
-                .and_then(|t| t.split('"').next())
-                .unwrap_or_else(|| panic!("no result: {dom}"));
-            let result: serde_json::Value = serde_json::from_str(
-                &data.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"),
-            )
-            .unwrap();
-            assert!(figure(&result, "overflow") <= 0, "{name} at {width} scrolls sideways: {result}");
-            assert!(
-                figure(&result, "h1") > 20 && figure(&result, "plots") > 0 && figure(&result, "texts") > 10,
-                "{name} at {width}: {result}"
-            );
-            assert_eq!(figure(&result, "small"), 0, "{name} at {width}: text of plots too small");
-            assert_eq!(result["outside"], serde_json::json!([]), "{name} at {width}: text leaves its plot");
-            assert_eq!(figure(&result, "plain"), 0, "{name} at {width}: text in the colour of the page");
+        let page = temporary.path().join("probe.html");
+        std::fs::write(&page, probe(&html)).unwrap();
+        let (console, dom) = browse(&browser, &profile, &page, &["--dump-dom", "--virtual-time-budget=4000"]);
+        assert_eq!(console, "", "{name}");
+        let data = dom.split("data-result=\"").nth(1).and_then(|t| t.split('"').next()).expect("the probe ran");
+        let unquoted = data.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        let layouts: Vec<serde_json::Value> = serde_json::from_str(&unquoted).unwrap();
+        assert_eq!(layouts.iter().map(|l| figure(l, "width")).collect::<Vec<_>>(), [1280, 400]);
+        for layout in layouts {
+            assert!(figure(&layout, "overflow") <= 0, "{name} scrolls sideways: {layout}");
+            assert!(figure(&layout, "headline") > 20 && figure(&layout, "plots") > 0 && figure(&layout, "texts") > 10);
+            for fault in ["small", "outside", "invisible"] {
+                assert_eq!(layout[fault], serde_json::json!([]), "{name}: text is {fault}: {layout}");
+            }
         }
         if keep {
             for (width, theme) in [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")] {

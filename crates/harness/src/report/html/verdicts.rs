@@ -217,6 +217,7 @@ fn evidence(run: &RunRecord) -> Markup {
                     (chip(j.verdict)) " " code { (words::oracle(j.oracle)) } " "
                     a href=(format!("#trial-{}", index + 1)) { (words::trial(trial)) }
                 }
+                span class="hint" { "What must hold: " (words::meaning(j.oracle)) "." }
                 ul { @for line in &j.evidence { li { (line) } } }
             }
         }

@@ -25,10 +25,25 @@ impl Axis {
     /// From 0 to at least `max`, about `wanted` ticks at 1, 2 or 5 × 10ⁿ.
     #[must_use]
     pub fn linear(max: f64, wanted: usize, title: &str, label: impl Fn(f64) -> String) -> Self {
+        Self::stepped(max, wanted, 0.0, title, label)
+    }
+
+    /// As [`Axis::linear`] for whole numbers: no tick at a half.
+    #[must_use]
+    pub fn whole(max: f64, wanted: usize, title: &str, label: fn(f64) -> String) -> Self {
+        Self::stepped(max, wanted, 1.0, title, label)
+    }
+
+    fn stepped(max: f64, wanted: usize, least: f64, title: &str, label: impl Fn(f64) -> String) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         let rough = max / wanted.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * power)
+            .find(|s| *s >= rough * 0.999)
+            .unwrap_or(rough)
+            .max(least);
         let steps = (max / step * 0.999).ceil().max(1.0) as usize;
         let ticks = (0..=steps).map(|i| (i as f64 * step, label(i as f64 * step))).collect();
         Self { kind: Kind::Linear, from: 0.0, to: steps as f64 * step, ticks, title: title.to_string() }
@@ -199,6 +214,14 @@ mod tests {
             if max.is_finite() {
                 assert!(axis.to >= max);
             }
+        }
+    }
+
+    #[test]
+    fn whole_axes_have_whole_ticks() {
+        for max in [0.0, 1.0, 2.0, 11.0] {
+            let axis = Axis::whole(max, 4, "", |v| v.to_string());
+            assert!(axis.ticks.iter().all(|(v, _)| v.fract() == 0.0), "{max}: {:?}", axis.ticks);
         }
     }
 

@@ -39,6 +39,11 @@ pub struct Plot {
 const WIDE: u32 = 880;
 const NARROW: u32 = 350;
 
+/// Width of a drawing.
+fn width(narrow: bool) -> u32 {
+    if narrow { NARROW } else { WIDE }
+}
+
 /// More trials than this get no timeline each, unless something happened in them.
 const MANY_TRIALS: usize = 12;
 
