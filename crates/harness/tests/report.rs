@@ -1,5 +1,7 @@
 //! The report's formats over sample runs: what must be there, what must never be, and that it reads back.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
+
 mod report_sample;
 
 use std::collections::BTreeSet;

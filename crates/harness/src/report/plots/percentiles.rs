@@ -10,10 +10,13 @@ use super::{Plot, PlotError};
 /// Fewer samples than this make no curve.
 const FEWEST: u64 = 4;
 
+/// (nines, µs).
+type Curve = Vec<(f64, f64)>;
+
 /// Points of a curve: percentiles evenly spaced in nines, and only those that the sample supports.
-fn curve(samples: &Histogram) -> Vec<(f64, f64)> {
+fn curve(samples: &Histogram) -> Curve {
     let top = (samples.len() as f64).log10();
-    let mut points: Vec<(f64, f64)> = (0..=80)
+    let mut points: Curve = (0..=80)
         .map(|i| top * f64::from(i) / 80.0)
         .filter_map(|x| {
             let q = 1.0 - 10f64.powf(-x);
@@ -26,7 +29,7 @@ fn curve(samples: &Histogram) -> Vec<(f64, f64)> {
 
 /// A plot per group, all on the same axes so that they can be compared.
 pub fn plots(groups: &[Group<'_>]) -> Result<Vec<Plot>, PlotError> {
-    let curves: Vec<Vec<(Stage, Vec<(f64, f64)>)>> = groups
+    let curves: Vec<Vec<(Stage, Curve)>> = groups
         .iter()
         .map(|group| {
             groups::stages_of(groups)

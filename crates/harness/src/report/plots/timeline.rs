@@ -58,7 +58,7 @@ fn paint(canvas: &Canvas<'_>, trial: &TrialRecord, end: f64, laps: f64) {
     let x = Axis::linear_to(end, if canvas.narrow() { 4 } else { 9 }, "time since the trial began", |s| {
         format::short_duration(s * 1e6)
     });
-    let y = Axis::linear(laps, 4, "laps durable", format::count);
+    let y = Axis::whole(laps, 4, "laps durable", format::count);
     let below = row * names.len() as i32;
     let labels = y.ticks.iter().map(|(_, l)| canvas.text_width(l)).max().unwrap_or(0);
     let left = (gutter - labels).max(0);
