@@ -102,16 +102,12 @@ impl Log {
         super::lock(&self.records).lost
     }
 
-    /// The first record that this rule did something, once there is one.
-    pub(super) async fn fired(&self, rule: RuleId) -> Fired {
+    /// The first record of this rule that is (or is not) one of healing, once there is one.
+    pub(super) async fn first(&self, rule: RuleId, healed: bool) -> Fired {
         let mut written = self.written.subscribe();
         loop {
-            let found = super::lock(&self.records)
-                .kept
-                .iter()
-                .find(|r| r.rule == rule && r.outcome != Outcome::Healed)
-                .cloned();
-            if let Some(found) = found {
+            let is = |r: &&Fired| r.rule == rule && (r.outcome == Outcome::Healed) == healed;
+            if let Some(found) = super::lock(&self.records).kept.iter().find(is).cloned() {
                 return found;
             }
             if written.changed().await.is_err() {

@@ -174,7 +174,12 @@ impl Proxy {
 
     /// The first thing that a rule did, once it has done it.
     pub async fn fired(&self, rule: RuleId) -> Fired {
-        self.shared.log.fired(rule).await
+        self.shared.log.first(rule, false).await
+    }
+
+    /// The record that a rule's effect ended, once it has: by its time, its switch, or [`remove_rule`](Self::remove_rule).
+    pub async fn healed(&self, rule: RuleId) -> Fired {
+        self.shared.log.first(rule, true).await
     }
 
     /// What was counted so far. Connections tell before each wait, so that what a client has been answered is in it.
@@ -229,7 +234,7 @@ impl Hold {
 
     /// Waits until the moment has come. From then on not a byte passes on that connection, in either direction.
     pub async fn reached(&self) -> Fired {
-        self.shared.log.fired(self.rule).await
+        self.shared.log.first(self.rule, false).await
     }
 
     /// Lets the traffic go on.

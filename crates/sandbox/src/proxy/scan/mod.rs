@@ -6,6 +6,8 @@ mod body;
 mod http;
 mod postgres;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod truncate;
 
 use std::sync::Arc;
