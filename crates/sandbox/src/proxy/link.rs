@@ -148,26 +148,29 @@ async fn end(shared: &Shared, client: TcpStream, server: Option<TcpStream>, link
         () = shared.stop.cancelled() => {}
         _ = timeout(LINGER, patience) => {}
     }
-    match ending.how {
+    let lingering = match ending.how {
         Cut::Reset => {
             reset(client);
             if let Some(server) = server {
                 reset(server);
             }
+            None
         }
         Cut::Close => {
             finish(&client);
             drop(server);
-            // Closing over unread bytes would send RST: they are read and dropped until the client closes too.
-            tokio::select! {
-                () = shared.stop.cancelled() => {}
-                _ = timeout(LINGER, drain(&client)) => {}
-            }
-            drop(client);
+            Some(client)
         }
-    }
+    };
     if let Some(rule) = &ending.rule {
         shared.tell(rule, Outcome::Fired, Some(link), ending.direction, ending.detail);
+    }
+    if let Some(client) = lingering {
+        // Closing over unread bytes would send RST: they are read and dropped until the client closes too.
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            _ = timeout(LINGER, drain(&client)) => {}
+        }
     }
 }
 

@@ -100,7 +100,13 @@ fn commits() -> [(Vec<u8>, usize, Vec<u8>, usize, usize); 2] {
     let parsed = [frame(b'1', b""), frame(b'2', b"")].concat();
     [
         (query("COMMIT"), 0, [complete.clone(), ready.clone()].concat(), 0, complete.len()),
-        (request, prepare.len(), [&parsed[..], &complete, &ready].concat(), parsed.len(), parsed.len() + complete.len()),
+        (
+            request,
+            prepare.len(),
+            [&parsed[..], &complete, &ready].concat(),
+            parsed.len(),
+            parsed.len() + complete.len(),
+        ),
     ]
 }
 
@@ -152,7 +158,8 @@ fn replies_find_their_commit_in_a_pipeline_with_errors() {
 fn copy_in_the_extended_protocol_ignores_the_sync_that_came_along() {
     let mut wire = Wire::new(Protocol::Postgres, &["batch(laps)#2:half", "commit#1:ready"]);
     wire.up(&startup());
-    let copy = [frame(b'P', b"\0COPY public.laps FROM STDIN\0\0\0"), frame(b'B', &[0; 8]), frame(b'E', &[0; 5])].concat();
+    let copy =
+        [frame(b'P', b"\0COPY public.laps FROM STDIN\0\0\0"), frame(b'B', &[0; 8]), frame(b'E', &[0; 5])].concat();
     wire.up(&[copy, frame(b'S', b"")].concat());
     assert_eq!(wire.down(&frame(b'G', &[0, 0, 0])), []);
     let rows = frame(b'd', &[7; 95]);
@@ -167,7 +174,8 @@ fn copy_in_the_extended_protocol_ignores_the_sync_that_came_along() {
 #[test]
 fn rows_are_known_by_their_table_and_frames_by_their_kind() {
     let mut wire = Wire::new(Protocol::Postgres, &["batch(laps)#2:half", "frame(bind)#1:after", "frame#3"]);
-    let insert = |name: &str, table: &str| frame(b'P', format!("{name}\0INSERT INTO {table} VALUES ($1)\0\0\0").as_bytes());
+    let insert =
+        |name: &str, table: &str| frame(b'P', format!("{name}\0INSERT INTO {table} VALUES ($1)\0\0\0").as_bytes());
     let bind = |name: &str, n: usize| frame(b'B', &[format!("\0{name}\0").as_bytes(), &vec![1; n]].concat());
     assert_eq!(wire.up(&startup()), []);
     assert_eq!(wire.up(&insert("l", "laps")), []);
@@ -239,7 +247,7 @@ fn framed(start: &str, body: &[u8], chunks: Option<usize>) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 50, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn postgres_passes_unchanged_and_counted_however_it_is_cut(
