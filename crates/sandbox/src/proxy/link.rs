@@ -31,6 +31,7 @@ pub(super) async fn serve(shared: Arc<Shared>, client: TcpStream, link: u64) {
         // As the one side was lost, so is the other: the proxy adds no good manners.
         Exit::Broken(error) => {
             tracing::debug!(link, %error, "connection lost");
+            arrive(&shared, &client, server.as_ref()).await;
             reset(client);
             if let Some(server) = server {
                 reset(server);
@@ -137,17 +138,7 @@ fn reset(stream: TcpStream) {
 }
 
 async fn end(shared: &Shared, client: TcpStream, server: Option<TcpStream>, link: u64, ending: Ending) {
-    // What was forwarded shall arrive: a reset throws away what the kernel has not sent yet.
-    let patience = async {
-        sent(&client).await;
-        if let Some(server) = &server {
-            sent(server).await;
-        }
-    };
-    tokio::select! {
-        () = shared.stop.cancelled() => {}
-        _ = timeout(LINGER, patience) => {}
-    }
+    arrive(shared, &client, server.as_ref()).await;
     let lingering = match ending.how {
         Cut::Reset => {
             reset(client);
@@ -171,6 +162,20 @@ async fn end(shared: &Shared, client: TcpStream, server: Option<TcpStream>, link
             () = shared.stop.cancelled() => {}
             _ = timeout(LINGER, drain(&client)) => {}
         }
+    }
+}
+
+/// What was forwarded shall arrive: a reset throws away what the kernel has not sent yet.
+async fn arrive(shared: &Shared, client: &TcpStream, server: Option<&TcpStream>) {
+    let all = async {
+        sent(client).await;
+        if let Some(server) = server {
+            sent(server).await;
+        }
+    };
+    tokio::select! {
+        () = shared.stop.cancelled() => {}
+        _ = timeout(LINGER, all) => {}
     }
 }
 

@@ -117,3 +117,34 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::rule::{Cut, Way};
+    use super::*;
+
+    #[test]
+    fn records_survive_json() {
+        let record = Fired {
+            at_us: monotonic_us(),
+            rule: RuleId(3),
+            outcome: Outcome::Fired,
+            moment: Some("commit#3:sent".parse().unwrap()),
+            effect: Effect::CutAfter { bytes: 10, way: Way::Up, how: Cut::Reset },
+            connection: Some(2),
+            direction: Some(Direction::Down),
+            detail: "COMMIT".to_owned(),
+        };
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!((&json["moment"], &json["effect"]), (&"commit#3:sent".into(), &"cut-after".into()));
+        assert_eq!(serde_json::from_value::<Fired>(json).unwrap(), record);
+
+        let effect = Effect::rtt(Duration::from_millis(3));
+        let short = Fired { moment: None, connection: None, direction: None, detail: String::new(), effect, ..record };
+        let json = serde_json::to_string(&short).unwrap();
+        assert!(json.contains("\"delay_us\":1500") && !json.contains("detail"), "{json}");
+        assert_eq!(serde_json::from_str::<Fired>(&json).unwrap(), short);
+    }
+}

@@ -182,7 +182,8 @@ impl Proxy {
         self.shared.log.first(rule, true).await
     }
 
-    /// What was counted so far. Connections tell before each wait, so that what a client has been answered is in it.
+    /// What was counted so far. Frames, requests and replies are counted before they are forwarded, so that what a
+    /// client has been answered is in it; bytes right after.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.stats()

@@ -58,6 +58,8 @@ pub(super) struct Pump<'a> {
     /// The scanner wants more than is there.
     starved: bool,
     eof: bool,
+    /// The stream did not end, it broke: what came ahead of that is forwarded first, as a network would.
+    broken: Option<io::Error>,
     /// To be carried out when all that is ahead has been written.
     fire: Option<(Vec<Arc<Installed>>, String)>,
     ending: Option<Ending>,
@@ -108,6 +110,7 @@ impl<'a> Pump<'a> {
             end: 0,
             starved: true,
             eof: false,
+            broken: None,
             fire: None,
             ending: None,
             slow_body: None,
@@ -220,13 +223,16 @@ impl<'a> Pump<'a> {
                 self.flush = self.end;
                 return Ok(None);
             }
-            return if self.line.is_empty() { Err(Exit::Eof) } else { Ok(Some(wait)) };
+            if !self.line.is_empty() {
+                return Ok(Some(wait));
+            }
+            return Err(self.broken.take().map_or(Exit::Eof, Exit::Broken));
         }
         if self.has_room() {
-            match self.read()? {
-                true => return Ok(None),
-                false => wait.read = true,
+            if self.read() {
+                return Ok(None);
             }
+            wait.read = true;
         }
         Ok(Some(wait))
     }
@@ -246,7 +252,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Reads once. False: nothing is there.
-    fn read(&mut self) -> Result<bool, Exit> {
+    fn read(&mut self) -> bool {
         if self.start > 0 {
             self.buffer.copy_within(self.flush..self.end, 0);
             self.end -= self.flush;
@@ -262,7 +268,6 @@ impl<'a> Pump<'a> {
                 self.eof = true;
                 self.scanner.finish();
                 self.starved = false;
-                Ok(true)
             }
             Ok(n) => {
                 self.end += n;
@@ -270,12 +275,15 @@ impl<'a> Pump<'a> {
                 if self.end == self.buffer.len() && self.buffer.len() < BUFFER {
                     self.buffer.resize(BUFFER, 0);
                 }
-                Ok(true)
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(e) => Err(Exit::Broken(e)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => {
+                self.eof = true;
+                self.broken = Some(e);
+            }
         }
+        true
     }
 
     /// Lets the scanner go through what is there, up to where a rule acts.
