@@ -3,8 +3,10 @@
 //!
 //! Everything from the observations on is a pure function of recorded data: it runs again on a stored run.
 
+pub mod clock;
 pub mod commands;
 pub mod faults;
+pub mod nearest;
 pub mod oracle;
 pub mod report;
 pub mod scenario;

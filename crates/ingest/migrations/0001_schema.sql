@@ -16,8 +16,7 @@ CREATE TABLE events (
     drivers       integer,
     total_laps    integer,
     ingest_depth  text NOT NULL DEFAULT 'none' CHECK (ingest_depth IN ('none', 'partial', 'laps_full')),
-    listed_races  integer NOT NULL DEFAULT 0,   -- races on the event page when it was last read
-    fence         bigint NOT NULL DEFAULT 0     -- raised by every engine that takes the event's lock
+    listed_races  integer NOT NULL DEFAULT 0    -- races on the event page when it was last read
 );
 
 CREATE TABLE drivers (
@@ -83,6 +82,15 @@ CREATE TABLE laps (
     PRIMARY KEY (result_id, number)
 );
 
+-- The engines' own book on an event. A table of its own, since it changes with every engine that comes, and the rows of
+-- an event that did not change must not be rewritten.
+CREATE TABLE ingest_events (
+    event_id   bigint PRIMARY KEY,
+    fence      bigint NOT NULL DEFAULT 0,       -- raised by every engine that takes the event's lock
+    since      bigint NOT NULL DEFAULT 0,       -- an unfinished event has yet to read the pages of checkpoints older than this
+    entries_at bigint NOT NULL DEFAULT -1       -- fence of the engine that last wrote the entry list
+);
+
 -- What is known to be finished. A row is written in the transaction of the data that it speaks of.
 CREATE TABLE ingest_checkpoints (
     race_id      bigint PRIMARY KEY,
@@ -90,7 +98,8 @@ CREATE TABLE ingest_checkpoints (
     state        text NOT NULL CHECK (state IN ('written', 'failed')),
     hash_version smallint,
     hash         bytea,                         -- of the canonical parsed race, recomputable from the stored rows
-    lap_count    integer NOT NULL DEFAULT 0,
+    lap_count    integer NOT NULL DEFAULT 0,    -- of the rows that are stored
+    fence        bigint NOT NULL DEFAULT 0,     -- of the engine that wrote it
     url          text,                          -- of a failed race's page
     error        text                           -- its cause chain
 );

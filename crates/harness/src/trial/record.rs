@@ -113,6 +113,23 @@ pub struct Ingestion {
     /// Difference of the tables' rows before and after, by key: the truth for the oracle `counts`.
     #[serde(default)]
     pub changes: Option<Changes>,
+    /// The database in mid-ingestion, after each fault and after each process that did not end by itself: what the
+    /// oracle `durable` needs, since a restarted engine would write again what was lost.
+    #[serde(default)]
+    pub interludes: Vec<Interlude>,
+}
+
+/// What was durable at a moment in mid-ingestion: after a fault had healed, or a process had died, and before work went on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interlude {
+    /// CLOCK_MONOTONIC when reading began, µs: what the feed acknowledged before must be in it.
+    pub at_us: u64,
+    /// After what: `process 4711 was killed`, `db-kill`.
+    pub after: String,
+    /// Laps of every stored race; 0 for one without laps.
+    pub laps_stored: BTreeMap<u64, u64>,
+    /// Checkpoints by race.
+    pub checkpoints: BTreeMap<u64, Checkpoint>,
 }
 
 /// What must come out of an ingestion.
@@ -147,6 +164,9 @@ pub struct Attempt {
     pub peak_rss_bytes: u64,
     /// What its feed said in the end; `None` for an engine without a feed or one that did not end by itself.
     pub summary: Option<Summary>,
+    /// Settings in force, as the feed's `started` line told them; empty for an engine without a feed.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// Races whose COMMIT the feed acknowledged, with CLOCK_MONOTONIC µs.
     pub committed: Vec<(u64, u64)>,
     /// Steps reached: name, occurrences.
@@ -157,10 +177,30 @@ pub struct Attempt {
     pub retries: BTreeMap<String, u32>,
     /// Races fetched.
     pub fetched: u32,
+    /// Commit units whose COMMIT was confirmed.
+    #[serde(default)]
+    pub commits: u64,
+    /// Lap batches written.
+    #[serde(default)]
+    pub batches: u64,
+    /// Laps on the pages fetched, by race.
+    #[serde(default)]
+    pub page_laps: BTreeMap<u64, u64>,
+    /// Settings that it said it ran under.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// Last lines of its standard error, when it did not exit 0.
     pub stderr_tail: Vec<String>,
     /// Lines of the feed that could not be read.
     pub feed_errors: Vec<String>,
+}
+
+impl Attempt {
+    /// Whether its feed told anything at all: an engine without one acknowledges nothing.
+    #[must_use]
+    pub fn has_feed(&self) -> bool {
+        self.summary.is_some() || !self.settings.is_empty() || !self.steps.is_empty() || !self.committed.is_empty()
+    }
 }
 
 /// How a process ended.
@@ -243,7 +283,8 @@ pub struct DifferingRow {
 /// The database at one moment, read in one REPEATABLE READ transaction.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Row groups.
+    /// Row groups. A kind that has a key was read, even when its map is empty; one that has none was not
+    /// (see [`Snapshot::all_read`]).
     pub tables: Tables,
     /// First ten rows unlike the expected ones.
     pub differing: Vec<DifferingRow>,
@@ -256,12 +297,21 @@ pub struct Snapshot {
     /// Sets of `xmin` by race: rows of the race, its results, laps and checkpoint. Where it was read.
     #[serde(default)]
     pub xmins: BTreeMap<u64, XminSet>,
-    /// Digest over (table, key, xmin) of all rows of the event: unchanged if and only if nothing was rewritten.
+    /// Digest over (table, key, xmin) of the event's rows: unchanged if and only if nothing was rewritten. The row in
+    /// `events` stays out of it: its fencing number rises with every engine that takes the lock.
     #[serde(default)]
     pub xmin_digest: Option<String>,
-    /// Rows whose xmin changed against the previous snapshot, by table.
+    /// Rows whose xmin changed against the previous snapshot, by table. `events` may be among them, for the same reason.
     #[serde(default)]
     pub rewritten: BTreeMap<String, u64>,
+}
+
+impl Snapshot {
+    /// A snapshot in which every kind of row was read, to be filled with the groups that were found.
+    #[must_use]
+    pub fn all_read() -> Self {
+        Self { tables: RowKind::ALL.into_iter().map(|kind| (kind, BTreeMap::new())).collect(), ..Self::default() }
+    }
 }
 
 /// Which transactions wrote the rows of a race.

@@ -1,1 +1,111 @@
-//! (being built)
+//! Everything known about PostgreSQL: pool, migrations, lock, lap writers, checkpoints. Knows no LiveRC.
+
+mod checkpoint;
+mod connect;
+mod drivers;
+mod encode;
+mod entries;
+mod error;
+mod event;
+mod hash;
+mod laps;
+mod lock;
+mod rows;
+mod session;
+mod status;
+mod unit;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+pub use checkpoint::{Checkpoint, Checkpoints, State, read as read_checkpoints};
+pub use entries::{EntriesWritten, write as write_entries};
+pub use error::{StoreError, of_sqlstate};
+pub use event::{Completion, Depth, Recorded, complete, fail_races, record as record_event, settle_unfinished};
+pub use hash::{HASH_VERSION, Hash, content_hash, result_id};
+pub use lock::EventLock;
+pub use session::Session;
+pub use status::{EventStatus, RaceStatus, load_race, status};
+pub use unit::{LAP_BYTES, UnitContext, UnitOutcome, UnitRace, write as write_unit};
+
+use crate::metrics::Metrics;
+use crate::settings::{DatabaseSettings, RowWrites};
+
+/// The texts of the statements in the order in which they were sent: for the golden list.
+pub type Recorder = Arc<Mutex<Vec<String>>>;
+
+/// A PostgreSQL database that holds race meetings.
+pub struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+    settings: DatabaseSettings,
+    metrics: Arc<Metrics>,
+    recorder: Option<Recorder>,
+}
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+impl Store {
+    /// Prepares to reach a database; connects when first used.
+    ///
+    /// # Errors
+    /// The URL cannot be read. It is not told: it may hold a password.
+    pub fn new(url: &str, settings: DatabaseSettings, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+        let options = connect::options(url, &settings)?;
+        let pool = connect::pool(options.clone(), &settings);
+        Ok(Self { pool, options, settings, metrics, recorder: None })
+    }
+
+    /// Keeps the text of every statement that sessions send from now on.
+    pub fn record_statements(&mut self) -> Recorder {
+        Arc::clone(self.recorder.get_or_insert_default())
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or holds migrations that this program does not know.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR.run(&self.pool).await.map_err(StoreError::Migrate)
+    }
+
+    /// Closes every connection and waits for it.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.pool.close()).await;
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    pub(crate) fn settings(&self) -> &DatabaseSettings {
+        &self.settings
+    }
+
+    fn recorder(&self) -> Option<Recorder> {
+        self.recorder.clone()
+    }
+
+    /// How long an answer is waited for: what the server allows a statement, and some for the way.
+    fn deadline(&self) -> Duration {
+        self.settings.statement_timeout + Duration::from_secs(5)
+    }
+}
+
+/// Whether rows are written one statement each.
+fn one_by_one(settings: &crate::settings::UnitSettings) -> bool {
+    settings.row_writes == RowWrites::OneByOne
+}

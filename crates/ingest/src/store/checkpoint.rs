@@ -1,0 +1,106 @@
+//! Checkpoints: what is known to be finished. Written in the transaction of the data that they speak of.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::error::doing;
+use super::session::args;
+use super::unit::UnitRace;
+use super::{HASH_VERSION, Hash, Session, StoreError, encode};
+
+/// What the database knows of a race.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// How its ingestion ended; `None`: nothing is known.
+    pub state: Option<State>,
+    /// Content hash of the rows that are stored, where its version is the present one.
+    pub hash: Option<Hash>,
+    /// Laps stored.
+    pub lap_count: u64,
+    /// Fencing number of the engine that wrote it.
+    pub fence: i64,
+    /// Whether the race has rows.
+    pub stored: bool,
+}
+
+/// How the ingestion of a race ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Its rows are there.
+    Written,
+    /// It was given up; rows of an older revision may be there.
+    Failed,
+}
+
+/// Checkpoints by race.
+pub type Checkpoints = HashMap<u64, Checkpoint>;
+
+/// Reads the checkpoints of an event, and which of its races have rows.
+pub(super) async fn of_event(session: &mut Session, event: i64) -> Result<Checkpoints, StoreError> {
+    const SQL: &str = "\
+SELECT coalesce(r.id, c.race_id), r.id IS NOT NULL, c.state, c.hash_version, c.hash, c.lap_count, c.fence
+FROM (SELECT id FROM races WHERE event_id = $1) r
+FULL JOIN (SELECT * FROM ingest_checkpoints WHERE event_id = $1) c ON c.race_id = r.id";
+    let rows = session.rows("reading the checkpoints", SQL, args![event]).await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Reads the checkpoints of some races: how an ambiguous commit is settled.
+///
+/// # Errors
+/// As any statement.
+pub async fn read(session: &mut Session, races: &[u64]) -> Result<Checkpoints, StoreError> {
+    const SQL: &str = "\
+SELECT w.id, r.id IS NOT NULL, c.state, c.hash_version, c.hash, c.lap_count, c.fence
+FROM unnest($1::bigint[]) AS w (id)
+LEFT JOIN races r ON r.id = w.id LEFT JOIN ingest_checkpoints c ON c.race_id = w.id";
+    let ids = races.iter().map(|&r| encode::id(r)).collect::<Result<Vec<_>, _>>()?;
+    let rows = session.rows("reading the checkpoints", SQL, args![ids]).await?;
+    rows.iter().map(from_row).collect()
+}
+
+fn from_row(row: &PgRow) -> Result<(u64, Checkpoint), StoreError> {
+    let read = || -> sqlx::Result<_> {
+        let hash: (Option<i16>, Option<Vec<u8>>) = (row.try_get(3)?, row.try_get(4)?);
+        let laps: Option<i32> = row.try_get(5)?;
+        let fence: Option<i64> = row.try_get(6)?;
+        let state: Option<String> = row.try_get(2)?;
+        Ok((row.try_get::<i64, _>(0)?, row.try_get::<bool, _>(1)?, state, hash, laps, fence))
+    };
+    let (race, stored, state, hash, laps, fence) = read().map_err(doing("reading the checkpoints"))?;
+    let state = state.map(|s| if s == "written" { State::Written } else { State::Failed });
+    let hash = match hash {
+        (Some(HASH_VERSION), Some(bytes)) => Hash::try_from(bytes).ok(),
+        _ => None,
+    };
+    let lap_count = laps.unwrap_or(0).unsigned_abs().into();
+    Ok((encode::back(race)?, Checkpoint { state, hash, lap_count, fence: fence.unwrap_or(-1), stored }))
+}
+
+/// Writes the checkpoints of the races of a unit.
+pub(super) async fn write(
+    session: &mut Session,
+    event: i64,
+    fence: i64,
+    races: &[UnitRace],
+) -> Result<(), StoreError> {
+    const SQL: &str = "\
+INSERT INTO ingest_checkpoints (race_id, event_id, state, hash_version, hash, lap_count, fence)
+SELECT i.race, $2, 'written', $3, i.hash, i.laps, $4 FROM unnest($1::bigint[], $5::bytea[], $6::integer[]) AS i (race, hash, laps)
+ON CONFLICT (race_id) DO UPDATE SET event_id = EXCLUDED.event_id, state = EXCLUDED.state,
+    hash_version = EXCLUDED.hash_version, hash = EXCLUDED.hash, lap_count = EXCLUDED.lap_count,
+    fence = EXCLUDED.fence, url = NULL, error = NULL";
+    let mut ids = Vec::with_capacity(races.len());
+    let mut hashes = Vec::with_capacity(races.len());
+    let mut laps = Vec::with_capacity(races.len());
+    for race in races {
+        ids.push(race.id());
+        hashes.push(race.hash().to_vec());
+        laps.push(i32::try_from(race.race().lap_count()).unwrap_or(i32::MAX));
+    }
+    let what = "writing the checkpoints";
+    let written = session.execute(what, SQL, args![ids, event, HASH_VERSION, fence, hashes, laps]).await?;
+    if written == races.len() as u64 { Ok(()) } else { Err(StoreError::Aborted { what }) }
+}

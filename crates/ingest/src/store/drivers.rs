@@ -1,0 +1,86 @@
+//! Drivers, written sorted by key in a short transaction of their own ahead of the unit: two units that share a driver
+//! would else wait for each other, or deadlock. A driver without results after a crash is legal.
+
+use std::collections::BTreeMap;
+
+use contract::feed::Counts;
+use sqlx::Row;
+
+use super::error::doing;
+use super::session::args;
+use super::unit::UnitRace;
+use super::{Session, StoreError, encode};
+use crate::settings::UnitSettings;
+
+/// Writes the drivers of some races.
+pub(super) async fn write(
+    session: &mut Session,
+    settings: &UnitSettings,
+    races: &[UnitRace],
+) -> Result<Counts, StoreError> {
+    if super::one_by_one(settings) { one_by_one(session, races).await } else { batched(session, races).await }
+}
+
+/// A SELECT and an INSERT for every result, as reviewed.
+async fn one_by_one(session: &mut Session, races: &[UnitRace]) -> Result<Counts, StoreError> {
+    const SELECT: &str = "SELECT id, name FROM drivers WHERE id = $1";
+    const INSERT: &str = "INSERT INTO drivers (id, name) VALUES ($1, $2) \
+                          ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0";
+    let what = "writing a driver";
+    let mut of_results = Vec::new();
+    for result in races.iter().flat_map(|r| &r.race().results) {
+        if let Some(driver) = result.driver_id {
+            of_results.push((encode::id(driver)?, result.name.as_str()));
+        }
+    }
+    // Stable: of two spellings the one further up the page counts.
+    of_results.sort_by_key(|&(id, _)| id);
+    let names: BTreeMap<i64, &str> = of_results.iter().rev().copied().collect();
+    let mut counts = Counts::default();
+    if of_results.is_empty() {
+        return Ok(counts);
+    }
+    session.begin().await?;
+    for (id, name) in of_results {
+        session.rows(what, SELECT, args![id]).await?;
+        let row = session.row(what, INSERT, args![id, names.get(&id).copied().unwrap_or(name)]).await?;
+        if row.try_get(0).map_err(doing(what))? {
+            counts.inserted += 1;
+        } else {
+            counts.updated += 1;
+        }
+    }
+    session.commit().await?;
+    Ok(counts)
+}
+
+/// One statement for all of them: a transaction of its own.
+async fn batched(session: &mut Session, races: &[UnitRace]) -> Result<Counts, StoreError> {
+    const SQL: &str = "\
+WITH incoming AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[]) AS i (id, name)),
+renamed AS (
+    UPDATE drivers d SET name = i.name FROM incoming i WHERE d.id = i.id AND d.name <> i.name RETURNING 1
+), added AS (
+    INSERT INTO drivers (id, name)
+    SELECT id, name FROM incoming i WHERE NOT EXISTS (SELECT FROM drivers d WHERE d.id = i.id) ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0 AS fresh
+)
+SELECT (SELECT count(*) FROM added WHERE fresh),
+       (SELECT count(*) FROM renamed) + (SELECT count(*) FROM added WHERE NOT fresh)";
+    let what = "writing drivers";
+    let mut drivers = BTreeMap::new();
+    for result in races.iter().flat_map(|r| &r.race().results) {
+        if let Some(driver) = result.driver_id {
+            drivers.entry(encode::id(driver)?).or_insert(result.name.as_str());
+        }
+    }
+    if drivers.is_empty() {
+        return Ok(Counts::default());
+    }
+    let (ids, names): (Vec<i64>, Vec<&str>) = drivers.into_iter().unzip();
+    let total = ids.len() as u64;
+    let row = session.row(what, SQL, args![ids, names]).await?;
+    let count = |i| row.try_get::<i64, _>(i).map(i64::unsigned_abs).map_err(doing(what));
+    let (inserted, updated) = (count(0)?, count(1)?);
+    Ok(Counts { inserted, updated, deleted: 0, unchanged: total.saturating_sub(inserted + updated) })
+}
