@@ -1,5 +1,7 @@
 //! The generator keeps its word: exact totals, determinism, believable races.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use harness::synth::{Form, Size, Synth, Totals};

@@ -82,7 +82,7 @@ pub fn duration(us: f64) -> String {
 /// A tick of a time axis: as [`duration`], without decimals that say nothing (`1 ms`, not `1.00 ms`).
 #[must_use]
 pub fn short_duration(us: f64) -> String {
-    trim_decimals(&duration(us))
+    if us == 0.0 { "0".to_string() } else { trim_decimals(&duration(us)) }
 }
 
 /// Drops trailing zeros after a decimal point, unit kept: `1.00 ms` → `1 ms`.
@@ -101,7 +101,11 @@ pub fn bytes(value: f64) -> String {
     let mut scaled = value;
     for unit in ["B", "kB", "MB", "GB"] {
         if scaled.abs() < 999.5 {
-            return if unit == "B" { format!("{} B", count(scaled)) } else { format!("{} {unit}", significant(scaled)) };
+            return if unit == "B" {
+                format!("{} B", count(scaled))
+            } else {
+                format!("{} {unit}", significant(scaled))
+            };
         }
         scaled /= 1e3;
     }
@@ -158,10 +162,9 @@ pub fn plural(n: usize, noun: &str) -> String {
 /// A wall-clock time in RFC 3339 as people read it, in UTC; what cannot be read is given back as it is.
 #[must_use]
 pub fn wall_clock(rfc3339: &str) -> String {
-    rfc3339.parse::<jiff::Timestamp>().map_or_else(
-        |_| rfc3339.to_string(),
-        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
+    rfc3339
+        .parse::<jiff::Timestamp>()
+        .map_or_else(|_| rfc3339.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// A moment on a trial's time axis, µs since its start: `+0.412 s`.

@@ -64,7 +64,8 @@ pub(super) struct Schema {
 /// The page.
 #[must_use]
 pub fn index_html(entries: &[Entry]) -> String {
-    let mut runs: Vec<(&str, &Line)> = entries.iter().filter_map(|e| Some((e.folder.as_str(), e.run.as_ref().ok()?))).collect();
+    let mut runs: Vec<(&str, &Line)> =
+        entries.iter().filter_map(|e| Some((e.folder.as_str(), e.run.as_ref().ok()?))).collect();
     // Times of one zone in RFC 3339 sort as text; equal ones by folder, so that the page does not depend on the disk's order.
     runs.sort_by(|a, b| (&b.1.started_at, b.0).cmp(&(&a.1.started_at, a.0)));
     let broken: Vec<(&str, &str)> =

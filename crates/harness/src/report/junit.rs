@@ -59,7 +59,8 @@ fn case(judgement: &Judgement, class: &str, trial: &TrialRecord) -> TestCase {
         Verdict::Held => TestCaseStatus::success(),
         Verdict::NotJudged => TestCaseStatus::skipped(),
         Verdict::Violated | Verdict::Unknown => {
-            let kind = if judgement.verdict == Verdict::Violated { NonSuccessKind::Failure } else { NonSuccessKind::Error };
+            let kind =
+                if judgement.verdict == Verdict::Violated { NonSuccessKind::Failure } else { NonSuccessKind::Error };
             let mut status = TestCaseStatus::non_success(kind);
             status.set_message(scrub(first));
             status.set_type(words::verdict(judgement.verdict));

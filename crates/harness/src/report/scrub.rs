@@ -24,7 +24,8 @@ fn urls(text: &str) -> String {
         let end = tail.find(ends_url).unwrap_or(tail.len());
         let url = &tail[..end];
         // A password that was not percent-encoded may hold a slash; only for databases is that worth masking more than needed.
-        let database = head[..at].to_ascii_lowercase().ends_with("postgres") || head[..at].to_ascii_lowercase().ends_with("postgresql");
+        let database = head[..at].to_ascii_lowercase().ends_with("postgres")
+            || head[..at].to_ascii_lowercase().ends_with("postgresql");
         let authority = if database { url } else { &url[..url.find(['/', '?', '#']).unwrap_or(url.len())] };
         match (authority.rfind('@'), authority.find(':')) {
             (Some(host), Some(colon)) if colon < host => {
@@ -87,7 +88,8 @@ fn secret(tail: &str) -> Option<(usize, usize)> {
         // `password: ` in prose, or a JSON value that is no text.
         return None;
     }
-    let stop = tail[at..].find(|c: char| ends_url(c) || matches!(c, '&' | ',' | ';' | '\'')).map_or(tail.len(), |i| at + i);
+    let stop =
+        tail[at..].find(|c: char| ends_url(c) || matches!(c, '&' | ',' | ';' | '\'')).map_or(tail.len(), |i| at + i);
     (stop > at).then_some((at, stop))
 }
 

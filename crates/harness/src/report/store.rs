@@ -39,7 +39,9 @@ pub enum ReportError {
         source: io::Error,
     },
     /// There is no run in the folder.
-    #[error("{dir} holds no run: neither {RESULT} nor {HEADER} is there; name a folder that `harness run` has written, as reports/<scenario>-<time>")]
+    #[error(
+        "{dir} holds no run: neither {RESULT} nor {HEADER} is there; name a folder that `harness run` has written, as reports/<scenario>-<time>"
+    )]
     Missing {
         /// Which folder.
         dir: PathBuf,
@@ -142,7 +144,8 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
 /// When it cannot be written.
 pub fn write_header(run: &RunRecord, dir: &Path) -> Result<(), ReportError> {
     let header = RunRecord { trials: Vec::new(), ..run.clone() };
-    let text = result_json(&header).map_err(|e| ReportError::Format { file: HEADER.to_string(), cause: e.to_string() })?;
+    let text =
+        result_json(&header).map_err(|e| ReportError::Format { file: HEADER.to_string(), cause: e.to_string() })?;
     fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_path_buf(), source })?;
     replace(&dir.join(HEADER), text.as_bytes())
 }
@@ -187,7 +190,9 @@ pub fn load(dir: &Path) -> Result<RunRecord, ReportError> {
             Ok(trial) => run.trials.push(trial),
             // The harness was killed while it wrote the last line.
             Err(ReportError::Malformed { .. }) if i + 1 == count && !whole => {
-                run.environment.remarks.push(format!("Line {count} of {TRIALS} was cut short; that trial is left out."));
+                run.environment
+                    .remarks
+                    .push(format!("Line {count} of {TRIALS} was cut short; that trial is left out."));
             }
             Err(e) => return Err(e),
         }

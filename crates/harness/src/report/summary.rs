@@ -32,7 +32,13 @@ pub fn markdown(run: &RunRecord) -> String {
     let overall = overall::of_run(run);
     let groups = groups::of_run(run);
     let mut out = format!("## {}: {}\n\n", escape(&run.scenario), overall.headline().to_lowercase());
-    let _ = writeln!(out, "{} · {} in {}\n", overall.tally(), format::plural(run.trials.len(), "trial"), format::duration(run.run_us as f64));
+    let _ = writeln!(
+        out,
+        "{} · {} in {}\n",
+        overall.tally(),
+        format::plural(run.trials.len(), "trial"),
+        format::duration(run.run_us as f64)
+    );
     for note in notes::of_run(run) {
         let _ = writeln!(out, "> {}\n", escape(&note));
     }
@@ -49,7 +55,9 @@ pub fn markdown(run: &RunRecord) -> String {
         verdicts(&mut out, &groups);
         figures(&mut out, &groups);
     }
-    if let Some(again) = run.trials.iter().find(|t| overall::of_trial(t).verdict != Verdict::Held && !t.reproduce.is_empty()) {
+    if let Some(again) =
+        run.trials.iter().find(|t| overall::of_trial(t).verdict != Verdict::Held && !t.reproduce.is_empty())
+    {
         let _ = writeln!(out, "Run the first that did not hold again:\n\n    {}\n", again.reproduce.replace('\n', " "));
     }
     let e = &run.environment;
@@ -77,7 +85,9 @@ fn verdicts(out: &mut String, groups: &[Group<'_>]) {
         let cells: Vec<String> = groups
             .iter()
             .map(|g| {
-                let of = |v| g.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.oracle == oracle && j.verdict == v).count();
+                let of = |v| {
+                    g.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.oracle == oracle && j.verdict == v).count()
+                };
                 let parts: Vec<String> = [Verdict::Violated, Verdict::Unknown, Verdict::Held]
                     .into_iter()
                     .filter(|v| of(*v) > 0)
@@ -91,7 +101,8 @@ fn verdicts(out: &mut String, groups: &[Group<'_>]) {
             })
             .collect();
         if cells.iter().any(|c| !c.is_empty()) {
-            let cells: Vec<_> = cells.into_iter().map(|c| if c.is_empty() { "not judged".to_string() } else { c }).collect();
+            let cells: Vec<_> =
+                cells.into_iter().map(|c| if c.is_empty() { "not judged".to_string() } else { c }).collect();
             let _ = writeln!(out, "| {} | {} |", words::oracle(oracle), cells.join(" | "));
         }
     }
@@ -114,10 +125,10 @@ fn figures(out: &mut String, groups: &[Group<'_>]) {
     out.push('\n');
 }
 
-/// Recorded text as plain Markdown text.
+/// Recorded text as plain Markdown text. Passwords go first: an escaped `@` would hide the URL that holds one.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in scrub(text).chars() {
         match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
                 out.push('\\');

@@ -77,8 +77,12 @@ fn verdicts(out: &mut String, groups: &[Group<'_>], paint: Paint) {
         let cells: Vec<Cell> = groups
             .iter()
             .map(|g| {
-                let all: Vec<Verdict> =
-                    g.trials.iter().filter_map(|t| t.judgements.iter().find(|j| j.oracle == oracle)).map(|j| j.verdict).collect();
+                let all: Vec<Verdict> = g
+                    .trials
+                    .iter()
+                    .filter_map(|t| t.judgements.iter().find(|j| j.oracle == oracle))
+                    .map(|j| j.verdict)
+                    .collect();
                 tally(&all)
             })
             .collect();
@@ -95,7 +99,8 @@ fn tally(all: &[Verdict]) -> Cell {
         [] => Cell { text: "not judged".to_string(), verdict: Some(Verdict::NotJudged) },
         [one] => Cell { text: words::verdict(*one).to_string(), verdict: Some(*one) },
         [worst, ..] => {
-            let text = present.iter().map(|v| format!("{} {}", of(*v), words::verdict(*v))).collect::<Vec<_>>().join(", ");
+            let text =
+                present.iter().map(|v| format!("{} {}", of(*v), words::verdict(*v))).collect::<Vec<_>>().join(", ");
             Cell { text, verdict: Some(*worst) }
         }
     }
@@ -107,7 +112,8 @@ fn story(out: &mut String, trial: &TrialRecord, many: bool, paint: Paint) {
         return;
     }
     let title = clean(&words::trial(trial));
-    let _ = writeln!(out, "{}: {}", paint.bold(&title), paint.verdict(outcome.verdict, words::verdict(outcome.verdict)));
+    let _ =
+        writeln!(out, "{}: {}", paint.bold(&title), paint.verdict(outcome.verdict, words::verdict(outcome.verdict)));
     for sentence in &trial.story {
         let _ = writeln!(out, "  {}", clean(sentence));
     }
@@ -115,7 +121,11 @@ fn story(out: &mut String, trial: &TrialRecord, many: bool, paint: Paint) {
         let _ = writeln!(out, "  {} {}", paint.verdict(outcome.verdict, "!"), clean(reason));
     }
     if outcome.verdict != Verdict::Held {
-        for (label, value) in [("reproduce", Some(&trial.reproduce)), ("database", trial.psql.as_ref()), ("kept", trial.artifacts.as_ref())] {
+        for (label, value) in [
+            ("reproduce", Some(&trial.reproduce)),
+            ("database", trial.psql.as_ref()),
+            ("kept", trial.artifacts.as_ref()),
+        ] {
             if let Some(value) = value.filter(|v| !v.is_empty()) {
                 let _ = writeln!(out, "  {label}: {}", clean(value));
             }

@@ -74,7 +74,9 @@ pub fn meaning(o: OracleName) -> &'static str {
         OracleName::Counts => "reported counts equal the difference of the tables",
         OracleName::Exit => "exit code and database agree",
         OracleName::Clean => "no lock, transaction, temporary table or connection is left behind",
-        OracleName::Polite => "Retry-After honoured, attempts and concurrency bounded, no page fetched twice without cause",
+        OracleName::Polite => {
+            "Retry-After honoured, attempts and concurrency bounded, no page fetched twice without cause"
+        }
         OracleName::Bounded => "memory and queues stay within the scenario's limits",
     }
 }

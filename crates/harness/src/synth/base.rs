@@ -85,6 +85,10 @@ impl Generated {
     }
 
     fn event(&self) -> Event {
+        Event { races: self.listed(), ..self.head() }
+    }
+
+    fn head(&self) -> Event {
         let (track, track_name) = track(self.seed);
         let meeting = MEETINGS[Dice::of(self.seed, "meeting", &[]).index(MEETINGS.len())];
         let entered: HashSet<usize> = self.roster.entrants.iter().flatten().copied().collect();
@@ -99,7 +103,7 @@ impl Generated {
             drivers: count(entered.len()),
             total_laps: self.totals.laps(),
             has_entry_list: true,
-            races: self.listed(),
+            races: Vec::new(),
         }
     }
 
@@ -237,6 +241,14 @@ impl Base {
         match self {
             Self::Generated(g) => g.event(),
             Self::Drawn { event, .. } => event.clone(),
+        }
+    }
+
+    /// The event without its races: all that a race page says of it.
+    pub(super) fn head(&self) -> Event {
+        match self {
+            Self::Generated(g) => g.head(),
+            Self::Drawn { event, .. } => Event { races: Vec::new(), ..event.clone() },
         }
     }
 

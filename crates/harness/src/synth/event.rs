@@ -81,8 +81,7 @@ impl Synth {
     #[must_use]
     pub fn race_page(&self, id: u64, form: Form) -> Option<String> {
         let race = self.race(id)?;
-        let mut head = self.base.event();
-        head.races.clear();
+        let head = self.base.head();
         Some(match self.oddities.get(&id) {
             Some(oddity) => oddity.page(&head, &race, form),
             None => render::race_page(&head, &race, form),

@@ -229,35 +229,39 @@ pub(super) fn correct_entries(synth: &Synth, entries: &mut [Entry]) {
 
 /// A race in a revision; none when it is not listed.
 pub(super) fn corrected_race(synth: &Synth, id: u64) -> Option<Race> {
-    if synth.corrections.is_empty() {
-        return synth.base.race(id);
-    }
-    let listed = synth.listed().into_iter().find(|race| race.id == id)?;
-    let mut race = match synth.base.race(id) {
-        Some(race) => race,
-        None => {
-            let like = synth.corrections.iter().find_map(|c| match c {
-                Correction::RaceAdded { race, like } if *race == id => Some(*like),
-                _ => None,
-            })?;
-            run_again(synth, synth.base.race(like)?, id)
-        }
+    let relisted = synth.corrections.iter().any(|c| match c {
+        Correction::RaceAdded { race, .. } | Correction::RaceWithdrawn { race } => *race == id,
+        _ => false,
+    });
+    let mut race = if relisted {
+        let listed = synth.listed().into_iter().find(|race| race.id == id)?;
+        let race = match synth.base.race(id) {
+            Some(race) => race,
+            None => added_race(synth, id)?,
+        };
+        Race { listed, ..race }
+    } else {
+        synth.base.race(id)?
     };
-    race.listed = listed;
     for correction in &synth.corrections {
         correct_race(synth, &mut race, correction);
     }
     Some(race)
 }
 
-/// The same drivers again, with other lap times.
-fn run_again(synth: &Synth, mut race: Race, id: u64) -> Race {
+/// A race that was run again: the same drivers with other lap times.
+fn added_race(synth: &Synth, id: u64) -> Option<Race> {
+    let like = synth.corrections.iter().find_map(|c| match c {
+        Correction::RaceAdded { race, like } if *race == id => Some(*like),
+        _ => None,
+    })?;
+    let mut race = synth.base.race(like)?;
     let mut dice = Dice::of(synth.base.seed(), "run again", &[id]);
     for time in race.results.iter_mut().flat_map(|r| &mut r.laps) {
         *time = lap(f64::from(time.time_ms) * dice.spread(0.01));
     }
     settle(&mut race.results, race.length_ms, race.first_lap_counts);
-    race
+    Some(race)
 }
 
 /// One correction on one race.
@@ -329,8 +333,7 @@ fn newcomer(synth: &Synth, race: &Race, driver: u64, name: &str) -> RaceResult {
 /// One correction of each kind, each on another race as far as there are enough.
 fn standard(synth: &Synth) -> Vec<Correction> {
     let listed = synth.listed();
-    let event = synth.base.event();
-    let base = super::base::id_base(event.id);
+    let base = super::base::id_base(synth.base.head().id);
     let pick = |nth: usize| -> Option<Race> {
         let from = nth * listed.len() / Synth::REVISIONS;
         let candidates =

@@ -56,11 +56,8 @@ fn metrics(groups: &[Group<'_>]) -> Markup {
                                         None => (format::NONE),
                                         Some(spread) => {
                                             (format::metric(metric, spread.median))
-                                            @if spread.n > 1 {
-                                                span class="hint" {
-                                                    (format::metric(metric, spread.min)) " to " (format::metric(metric, spread.max))
-                                                }
-                                            }
+                                            @let (min, max) = (format::metric(metric, spread.min), format::metric(metric, spread.max));
+                                            @if min != max { span class="hint" { (min) " to " (max) } }
                                             @if let Some(base) = reference.metric(metric).filter(|b| n > 0 && b.median > 0.0) {
                                                 span class="hint" { (format::ratio(spread.median / base.median)) }
                                             }

@@ -64,7 +64,7 @@ fn faults(trial: &TrialRecord) -> Markup {
             table {
                 caption { "Faults: what was asked for, and the proof that it happened." }
                 thead {
-                    tr { th scope="col" { "#" } th scope="col" { "Fault" } th scope="col" { "Fired" } th scope="col" { "Whole again" } th scope="col" { "Proof" } }
+                    tr { th scope="col" class="num" { "#" } th scope="col" { "Fault" } th scope="col" class="num" { "Fired" } th scope="col" class="num" { "Whole again" } th scope="col" { "Proof" } }
                 }
                 tbody {
                     @for (n, fault) in trial.faults.iter().enumerate() {
@@ -107,9 +107,9 @@ fn processes(trial: &TrialRecord) -> Markup {
                     caption { "Engine processes, in their order." }
                     thead {
                         tr {
-                            th scope="col" { "Ingestion" } th scope="col" { "Process" } th scope="col" { "Started" } th scope="col" { "Ran for" }
-                            th scope="col" { "Races fetched" } th scope="col" { "Races committed" } th scope="col" { "Retries" }
-                            th scope="col" { "CPU" } th scope="col" { "Peak memory" } th scope="col" { "Ended with" }
+                            th scope="col" { "Ingestion" } th scope="col" class="num" { "Process" } th scope="col" class="num" { "Started" } th scope="col" class="num" { "Ran for" }
+                            th scope="col" class="num" { "Races fetched" } th scope="col" class="num" { "Races committed" } th scope="col" class="num" { "Retries" }
+                            th scope="col" class="num" { "CPU" } th scope="col" class="num" { "Peak memory" } th scope="col" { "Ended with" }
                         }
                     }
                     tbody {
@@ -147,7 +147,7 @@ fn differing(trial: &TrialRecord) -> Markup {
                 table {
                     caption { "First rows unlike the expected ones." }
                     thead {
-                        tr { th scope="col" { "After" } th scope="col" { "Table" } th scope="col" { "Race" } th scope="col" { "Expected" } th scope="col" { "Found" } }
+                        tr { th scope="col" { "After" } th scope="col" { "Table" } th scope="col" class="num" { "Race" } th scope="col" { "Expected" } th scope="col" { "Found" } }
                     }
                     tbody {
                         @for (after, row) in rows {

@@ -53,23 +53,29 @@ pub fn banner(run: &RunRecord, overall: &Overall, groups: &[Group<'_>]) -> Marku
 
 /// The figures people ask for first, a row per group.
 fn key_figures(groups: &[Group<'_>]) -> Markup {
-    let shown: Vec<Metric> =
-        groups::metrics_of(groups).into_iter().filter(|m| KEY_METRICS.contains(m)).collect();
-    html! {
-        @if !shown.is_empty() && groups.len() <= 4 {
+    let shown: Vec<Metric> = groups::metrics_of(groups).into_iter().filter(|m| KEY_METRICS.contains(m)).collect();
+    let value =
+        |g: &Group<'_>, m: Metric| g.metric(m).map_or(format::NONE.to_string(), |s| format::metric(m, s.median));
+    match groups {
+        _ if shown.is_empty() => html! {},
+        [group] => html! {
             dl class="figures" {
-                @for group in groups {
-                    @for &metric in &shown {
-                        @if let Some(spread) = group.metric(metric) {
-                            div {
-                                dt { (metric.label()) @if groups.len() > 1 { ", " b { (group.label) } } }
-                                dd { (format::metric(metric, spread.median)) }
-                            }
+                @for &metric in &shown { div { dt { (metric.label()) } dd { (value(group, metric)) } } }
+            }
+        },
+        _ => html! {
+            div class="scroll" tabindex="0" role="region" aria-label="Key figures by profile" {
+                table class="figures" {
+                    caption { "Key figures, median over trials." }
+                    thead { tr { th scope="col" { "Profile" } @for metric in &shown { th scope="col" { (metric.label()) } } } }
+                    tbody {
+                        @for group in groups {
+                            tr { th scope="row" { (group.label) } @for &metric in &shown { td { (value(group, metric)) } } }
                         }
                     }
                 }
             }
-        }
+        },
     }
 }
 
@@ -103,6 +109,11 @@ fn oracle_cell(oracle: OracleName) -> Markup {
 }
 
 fn by_trial(run: &RunRecord) -> Markup {
+    // With one trial there is room for the first line of evidence beside its verdict.
+    let single = match run.trials.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    };
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="Verdict of each oracle on each trial" {
             table class="verdicts" {
@@ -116,6 +127,7 @@ fn by_trial(run: &RunRecord) -> Markup {
                                 span class="hint" { (words::setup(trial)) }
                             }
                         }
+                        @if single.is_some() { th scope="col" { "Evidence" } }
                     }
                 }
                 tbody {
@@ -133,6 +145,9 @@ fn by_trial(run: &RunRecord) -> Markup {
                                     }
                                 }
                             }
+                            @if let Some(trial) = single {
+                                td class="prose" { (judgement(trial, oracle).and_then(|j| j.evidence.first()).map_or("", String::as_str)) }
+                            }
                         }
                     }
                 }
@@ -140,6 +155,7 @@ fn by_trial(run: &RunRecord) -> Markup {
                     tr {
                         th scope="row" { "Trial" }
                         @for trial in &run.trials { td { (chip(overall::of_trial(trial).verdict)) } }
+                        @if single.is_some() { td {} }
                     }
                 }
             }
@@ -201,6 +217,7 @@ fn evidence(run: &RunRecord) -> Markup {
                     (chip(j.verdict)) " " code { (words::oracle(j.oracle)) } " "
                     a href=(format!("#trial-{}", index + 1)) { (words::trial(trial)) }
                 }
+                span class="hint" { "What must hold: " (words::meaning(j.oracle)) "." }
                 ul { @for line in &j.evidence { li { (line) } } }
             }
         }

@@ -25,10 +25,25 @@ impl Axis {
     /// From 0 to at least `max`, about `wanted` ticks at 1, 2 or 5 × 10ⁿ.
     #[must_use]
     pub fn linear(max: f64, wanted: usize, title: &str, label: impl Fn(f64) -> String) -> Self {
+        Self::stepped(max, wanted, 0.0, title, label)
+    }
+
+    /// As [`Axis::linear`] for whole numbers: no tick at a half.
+    #[must_use]
+    pub fn whole(max: f64, wanted: usize, title: &str, label: fn(f64) -> String) -> Self {
+        Self::stepped(max, wanted, 1.0, title, label)
+    }
+
+    fn stepped(max: f64, wanted: usize, least: f64, title: &str, label: impl Fn(f64) -> String) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         let rough = max / wanted.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * power)
+            .find(|s| *s >= rough * 0.999)
+            .unwrap_or(rough)
+            .max(least);
         let steps = (max / step * 0.999).ceil().max(1.0) as usize;
         let ticks = (0..=steps).map(|i| (i as f64 * step, label(i as f64 * step))).collect();
         Self { kind: Kind::Linear, from: 0.0, to: steps as f64 * step, ticks, title: title.to_string() }
@@ -65,7 +80,8 @@ impl Axis {
             .map(|(m, every)| candidates(m, *every))
             .find(|v| v.len() <= wanted + 1)
             .unwrap_or_else(|| candidates(&[1.0], 4));
-        let (from, to) = (values.first().copied().unwrap_or(min).min(min), values.last().copied().unwrap_or(max).max(max));
+        let (from, to) =
+            (values.first().copied().unwrap_or(min).min(min), values.last().copied().unwrap_or(max).max(max));
         let ticks = values.into_iter().map(|v| (v, label(v))).collect();
         Self { kind: Kind::Log, from, to, ticks, title: title.to_string() }
     }
@@ -131,8 +147,7 @@ impl Frame {
         let labels = y.ticks.iter().map(|(_, l)| canvas.text_width(l)).max().unwrap_or(0);
         let title = if y.title.is_empty() { 0 } else { 22 };
         let below = if x.title.is_empty() { 24 } else { 44 };
-        let frame =
-            Self { left: x0 + labels + 12, right: x1 - 14, top: y0 + title + 6, bottom: y1 - below, x, y };
+        let frame = Self { left: x0 + labels + 12, right: x1 - 14, top: y0 + title + 6, bottom: y1 - below, x, y };
         if !frame.y.title.is_empty() {
             let title = canvas.fit(&frame.y.title, x1 - x0 - 4);
             canvas.text(&title, (x0 + 4, y0 + 10), Anchor::Left, Role::Soft);
@@ -199,6 +214,14 @@ mod tests {
             if max.is_finite() {
                 assert!(axis.to >= max);
             }
+        }
+    }
+
+    #[test]
+    fn whole_axes_have_whole_ticks() {
+        for max in [0.0, 1.0, 2.0, 11.0] {
+            let axis = Axis::whole(max, 4, "", |v| v.to_string());
+            assert!(axis.ticks.iter().all(|(v, _)| v.fract() == 0.0), "{max}: {:?}", axis.ticks);
         }
     }
 

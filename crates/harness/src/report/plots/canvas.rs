@@ -75,6 +75,9 @@ const FAULT_DASH: (u32, u32) = (4, 3);
 /// opacity is replaced by a dash pattern in the finished text.
 const DASHED: f64 = 0.998;
 
+/// Size of all text; plotters' SVG writes it as 12 px (it divides by 1.24).
+const TEXT: i32 = 15;
+
 /// A point in px.
 pub type Px = (i32, i32);
 
@@ -131,18 +134,11 @@ impl Canvas<'_> {
         self.width < 500
     }
 
-    /// Size of body text, px.
-    #[must_use]
-    pub fn text_size(&self) -> i32 {
-        13
-    }
-
     /// Width of a text, px.
     #[must_use]
     pub fn text_width(&self, text: &str) -> i32 {
-        let style = (FAMILY, self.text_size()).into_text_style(&self.area);
-        match self.area.estimate_text_size(text, &style) {
-            Ok((w, _)) => w as i32,
+        match width(text) {
+            Ok(w) => w,
             Err(e) => {
                 self.put::<_, ()>(Err(e));
                 0
@@ -176,7 +172,7 @@ impl Canvas<'_> {
             Anchor::Top => Pos::new(HPos::Center, VPos::Top),
         };
         let colour = role.colour();
-        let style = (FAMILY, self.text_size()).into_text_style(&self.area).color(&colour).pos(pos);
+        let style = (FAMILY, TEXT).into_text_style(&self.area).color(&colour).pos(pos);
         self.put(self.area.draw(&Text::new(text.to_string(), at, style)));
     }
 
@@ -219,10 +215,18 @@ impl Canvas<'_> {
             Mark::Ring => self.put(self.area.draw(&Circle::new((x, y), r, colour.stroke_width(2)))),
             Mark::Square => self.rect((x - r + 1, y - r + 1), (x + r - 1, y + r - 1), Role::Series(n), 1.0),
             Mark::Triangle => {
-                self.polygon(vec![(x, y - r - 1), (x + r + 1, y + r - 1), (x - r - 1, y + r - 1)], Role::Series(n), 1.0);
+                self.polygon(
+                    vec![(x, y - r - 1), (x + r + 1, y + r - 1), (x - r - 1, y + r - 1)],
+                    Role::Series(n),
+                    1.0,
+                );
             }
             Mark::Down => {
-                self.polygon(vec![(x, y + r + 1), (x + r + 1, y - r + 1), (x - r - 1, y - r + 1)], Role::Series(n), 1.0);
+                self.polygon(
+                    vec![(x, y + r + 1), (x + r + 1, y - r + 1), (x - r - 1, y - r + 1)],
+                    Role::Series(n),
+                    1.0,
+                );
             }
             Mark::Diamond => {
                 let d = r + 1;
@@ -238,24 +242,51 @@ impl Canvas<'_> {
     /// A legend from the top left, wrapped at the width; `line` tells whether series are lines or bars. Gives the height it
     /// took, px.
     pub fn legend(&self, entries: &[(usize, String)], line: bool) -> i32 {
-        let (mut x, mut y) = (8, 14);
-        let swatch = if line { 30 } else { 16 };
-        for (n, label) in entries {
-            let label = self.fit(label, self.width - swatch - 24);
-            let wide = swatch + self.text_width(&label) + 26;
-            if x > 8 && x + wide > self.width {
-                x = 8;
-                y += 22;
-            }
+        let swatch = swatch(line);
+        let entries: Vec<_> = entries.iter().map(|(n, l)| (*n, self.fit(l, self.width - swatch - 24))).collect();
+        let (places, height) = legend_places(&entries, self.width, line);
+        for ((n, label), (x, y)) in entries.iter().zip(places) {
             if line {
                 self.series(*n, &[(x, y), (x + 24, y)]);
                 self.mark(*n, (x + 12, y));
             } else {
                 self.rect((x, y - 6), (x + 12, y + 6), Role::Series(*n), 1.0);
             }
-            self.text(&label, (x + swatch, y), Anchor::Left, Role::Ink);
-            x += wide;
+            self.text(label, (x + swatch, y), Anchor::Left, Role::Ink);
         }
-        y + 16
+        height
     }
+}
+
+/// Width of a text in the plots' font, px.
+fn width(text: &str) -> Result<i32, String> {
+    (FAMILY, TEXT).into_font().box_size(text).map(|(w, _)| w as i32).map_err(|e| e.to_string())
+}
+
+/// Width of a legend's sample of line or colour with its gap, px.
+fn swatch(line: bool) -> i32 {
+    if line { 32 } else { 18 }
+}
+
+/// Where a legend's entries stand, and the height that it takes, px.
+fn legend_places(entries: &[(usize, String)], width_px: i32, line: bool) -> (Vec<Px>, i32) {
+    let (mut x, mut y) = (8, 14);
+    let mut places = Vec::with_capacity(entries.len());
+    for (_, label) in entries {
+        let wide = swatch(line) + width(label).unwrap_or(0).min(width_px - swatch(line) - 24) + 26;
+        if x > 8 && x + wide > width_px {
+            x = 8;
+            y += 22;
+        }
+        places.push((x, y));
+        x += wide;
+    }
+    (places, y + 16)
+}
+
+/// Height that [`Canvas::legend`] will take at a width, px: for plots whose height depends on it.
+#[must_use]
+pub fn legend_height(entries: &[(usize, String)], width_px: u32, line: bool) -> u32 {
+    // Without the font nothing is drawn either; `draw` reports it.
+    font().map_or(0, |()| legend_places(entries, width_px as i32, line).1 as u32)
 }

@@ -5,9 +5,9 @@ use crate::report::groups::{self, Group, Spread};
 use crate::stats::Metric;
 
 use super::axes::{Axis, Frame};
-use super::canvas::Anchor;
+use super::canvas::{Anchor, legend_height};
 use super::palette::{Role, SERIES};
-use super::{Plot, PlotError};
+use super::{Plot, PlotError, width};
 
 /// A metric with the ratio of each group but the first.
 type Row = (Metric, Vec<Option<Spread>>);
@@ -35,6 +35,7 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
     let values = || rows.iter().flat_map(|(_, r)| r).flatten();
     let min = values().map(|s| s.min).fold(1.0, f64::min);
     let max = values().map(|s| s.max).fold(1.0, f64::max);
+    let legend: Vec<_> = groups.iter().enumerate().skip(1).map(|(i, g)| (i, g.label.clone())).collect();
     let row = |narrow: bool| if narrow { 42 } else { 26 };
     Plot::draw(
         "metrics",
@@ -44,9 +45,8 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
              These are no intervals: a decision wants paired trials.",
             reference.label
         ),
-        |narrow| row(narrow) * rows.len() as u32 + if narrow { 130 } else { 84 },
+        |narrow| row(narrow) * rows.len() as u32 + 56 + legend_height(&legend, width(narrow), true),
         |canvas| {
-            let legend: Vec<_> = groups.iter().enumerate().skip(1).map(|(i, g)| (i, g.label.clone())).collect();
             let top = canvas.legend(&legend, true);
             let row = row(canvas.narrow()) as i32;
             let names = rows.iter().map(|(m, _)| canvas.text_width(m.label())).max().unwrap_or(0) + 12;

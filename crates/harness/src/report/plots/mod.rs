@@ -39,6 +39,11 @@ pub struct Plot {
 const WIDE: u32 = 880;
 const NARROW: u32 = 350;
 
+/// Width of a drawing.
+fn width(narrow: bool) -> u32 {
+    if narrow { NARROW } else { WIDE }
+}
+
 /// More trials than this get no timeline each, unless something happened in them.
 const MANY_TRIALS: usize = 12;
 
@@ -118,7 +123,8 @@ pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
         plots.extend(percentiles::plots(&groups)?);
     }
     for (index, trial) in run.trials.iter().enumerate() {
-        let eventful = !trial.faults.is_empty() || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
+        let eventful =
+            !trial.faults.is_empty() || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
         if run.trials.len() <= MANY_TRIALS || eventful {
             plots.extend(timeline::plot(trial)?.map(|p| Plot { trial: Some(index), ..p }));
         }

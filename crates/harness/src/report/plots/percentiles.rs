@@ -10,10 +10,13 @@ use super::{Plot, PlotError};
 /// Fewer samples than this make no curve.
 const FEWEST: u64 = 4;
 
+/// (nines, µs).
+type Curve = Vec<(f64, f64)>;
+
 /// Points of a curve: percentiles evenly spaced in nines, and only those that the sample supports.
-fn curve(samples: &Histogram) -> Vec<(f64, f64)> {
+fn curve(samples: &Histogram) -> Curve {
     let top = (samples.len() as f64).log10();
-    let mut points: Vec<(f64, f64)> = (0..=80)
+    let mut points: Curve = (0..=80)
         .map(|i| top * f64::from(i) / 80.0)
         .filter_map(|x| {
             let q = 1.0 - 10f64.powf(-x);
@@ -26,7 +29,7 @@ fn curve(samples: &Histogram) -> Vec<(f64, f64)> {
 
 /// A plot per group, all on the same axes so that they can be compared.
 pub fn plots(groups: &[Group<'_>]) -> Result<Vec<Plot>, PlotError> {
-    let curves: Vec<Vec<(Stage, Vec<(f64, f64)>)>> = groups
+    let curves: Vec<Vec<(Stage, Curve)>> = groups
         .iter()
         .map(|group| {
             groups::stages_of(groups)
@@ -51,14 +54,13 @@ pub fn plots(groups: &[Group<'_>]) -> Result<Vec<Plot>, PlotError> {
             Plot::draw(
                 name,
                 format!("Time per stage by percentile: {}", group.label),
-                "Each curve ends where its sample does. The scale stretches the slow end: p90, p99 and p99.9 are equally far apart. \
-                 Both the height and the ends of the axes are the same for every profile.",
+                caption(index, groups.len()),
                 |narrow| if narrow { 430 } else { 400 },
                 |canvas| {
-                    let legend: Vec<_> =
-                        curves.iter().map(|(s, _)| (series(*s), s.label().to_string())).collect();
+                    let legend: Vec<_> = curves.iter().map(|(s, _)| (series(*s), s.label().to_string())).collect();
                     let top = canvas.legend(&legend, true);
-                    let x = Axis::nines(nines, |q| if q == 0.0 { "fastest".to_string() } else { format::percentile(q) });
+                    let x =
+                        Axis::nines(nines, |q| if q == 0.0 { "fastest".to_string() } else { format::percentile(q) });
                     let y = Axis::log(min, max, 9, "time", format::short_duration);
                     let frame = Frame::draw(canvas, (0, top), (canvas.width, canvas.height), x, y);
                     for (stage, points) in curves {
@@ -74,6 +76,20 @@ pub fn plots(groups: &[Group<'_>]) -> Result<Vec<Plot>, PlotError> {
             )
         })
         .collect()
+}
+
+/// How to read the curves, said once.
+fn caption(index: usize, groups: usize) -> &'static str {
+    match (index, groups) {
+        (0, 1) => {
+            "Each curve ends where its sample does. The scale stretches the slow end: from p90 to p99 is as far as from p0 to p90."
+        }
+        (0, _) => {
+            "Each curve ends where its sample does. The scale stretches the slow end: from p90 to p99 is as far as from p0 to p90. \
+             The axes are the same for every profile."
+        }
+        _ => "Axes and marks as above.",
+    }
 }
 
 /// A stage has the same colour in every plot.

@@ -6,15 +6,17 @@ use crate::stats::{Metric, Stage};
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::axes::{Axis, Frame};
-use super::canvas::Canvas;
+use super::canvas::{Canvas, legend_height};
 use super::palette::{Role, SERIES};
-use super::{Plot, PlotError};
+use super::{Plot, PlotError, width};
 
 /// A small picture of the plot.
 struct Panel {
     title: &'static str,
     value: fn(&TrialRecord) -> Option<f64>,
     label: fn(f64) -> String,
+    /// Values are whole numbers, and so are the ticks.
+    whole: bool,
 }
 
 fn metric(trial: &TrialRecord, m: Metric) -> Option<f64> {
@@ -27,16 +29,32 @@ fn p95(trial: &TrialRecord, stage: Stage) -> Option<f64> {
 }
 
 const PANELS: [Panel; 6] = [
-    Panel { title: "event time", value: |t| metric(t, Metric::EventTime), label: format::short_duration },
-    Panel { title: "laps per second", value: |t| metric(t, Metric::LapRate), label: format::count },
+    Panel { title: "event time", value: |t| metric(t, Metric::EventTime), label: format::short_duration, whole: false },
+    Panel { title: "laps per second", value: |t| metric(t, Metric::LapRate), label: format::count, whole: false },
     Panel {
         title: "LiveRC response, p95",
         value: |t| p95(t, Stage::LivercResponse),
         label: format::short_duration,
+        whole: false,
     },
-    Panel { title: "wait for a connection, p95", value: |t| p95(t, Stage::Acquire), label: format::short_duration },
-    Panel { title: "pool connections in use, peak", value: |t| metric(t, Metric::PoolPeak), label: format::count },
-    Panel { title: "sessions waiting for a lock, peak", value: |t| metric(t, Metric::LockWaits), label: format::count },
+    Panel {
+        title: "wait for a connection, p95",
+        value: |t| p95(t, Stage::Acquire),
+        label: format::short_duration,
+        whole: false,
+    },
+    Panel {
+        title: "pool connections in use, peak",
+        value: |t| metric(t, Metric::PoolPeak),
+        label: format::count,
+        whole: true,
+    },
+    Panel {
+        title: "sessions waiting for a lock, peak",
+        value: |t| metric(t, Metric::LockWaits),
+        label: format::count,
+        whole: true,
+    },
 ];
 
 /// The plot of a sweep; nothing for other runs.
@@ -53,15 +71,15 @@ pub fn plot(run: &RunRecord) -> Result<Option<Plot>, PlotError> {
     if panels.is_empty() || profiles.len() > SERIES {
         return Ok(None);
     }
+    let legend: Vec<_> = profiles.iter().enumerate().map(|(i, p)| (i, (*p).to_string())).collect();
     let columns = |narrow: bool| if narrow { 1 } else { 2 };
     Plot::draw(
         "saturation",
         format!("Saturation: what {} changes", sweep.key),
         "Marks are medians over the trials of a value, upright lines their range. Where time stops falling and waits begin to rise, \
          more of it buys nothing.",
-        |narrow| (panels.len() as u32).div_ceil(columns(narrow)) * 210 + if narrow { 70 } else { 36 },
+        |narrow| (panels.len() as u32).div_ceil(columns(narrow)) * 210 + legend_height(&legend, width(narrow), true),
         |canvas| {
-            let legend: Vec<_> = profiles.iter().enumerate().map(|(i, p)| (i, (*p).to_string())).collect();
             let top = canvas.legend(&legend, true);
             let columns = columns(canvas.narrow()) as i32;
             let width = canvas.width / columns;
@@ -94,7 +112,8 @@ fn paint(
         .collect();
     let max = spreads.iter().map(|(_, _, s)| s.max).fold(0.0, f64::max);
     let x = Axis::places(&sweep.values, &sweep.key);
-    let y = Axis::linear(max, 4, panel.title, panel.label);
+    let axis = if panel.whole { Axis::whole } else { Axis::linear };
+    let y = axis(max, 4, panel.title, panel.label);
     let frame = Frame::draw(canvas, from, to, x, y);
     for n in 0..profiles.len() {
         let own = || spreads.iter().filter(|(m, _, _)| *m == n);

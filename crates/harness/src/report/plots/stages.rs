@@ -5,12 +5,12 @@ use crate::report::groups::{self, Group};
 use crate::stats::Stage;
 
 use super::axes::{Axis, Frame};
-use super::canvas::Anchor;
+use super::canvas::{Anchor, legend_height};
 use super::palette::{Role, SERIES};
-use super::{Plot, PlotError};
+use super::{Plot, PlotError, width};
 
 /// Height of a bar, px.
-const BAR: i32 = 15;
+const BAR: i32 = 17;
 
 /// Bars of the stages, grouped; nothing without samples, or with more groups than colours.
 pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
@@ -18,15 +18,14 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
     if stages.is_empty() || groups.len() > SERIES {
         return Ok(None);
     }
-    let totals: Vec<Vec<Option<f64>>> = stages
-        .iter()
-        .map(|s| groups.iter().map(|g| g.stage_total(*s).map(|spread| spread.median)).collect())
-        .collect();
+    let totals: Vec<Vec<Option<f64>>> =
+        stages.iter().map(|s| groups.iter().map(|g| g.stage_total(*s).map(|spread| spread.median)).collect()).collect();
     let max = totals.iter().flatten().flatten().copied().fold(0.0, f64::max);
-    let block = BAR * groups.len() as i32 + 14;
+    let legend: Vec<_> = groups.iter().enumerate().map(|(i, g)| (i, g.label.clone())).collect();
+    let legend_height = |narrow| if groups.len() > 1 { legend_height(&legend, width(narrow), false) } else { 4 };
     let height = |narrow: bool| {
-        let row = block + if narrow { 20 } else { 0 };
-        (row * stages.len() as i32 + 66 + if groups.len() > 1 { 30 * if narrow { 3 } else { 1 } } else { 0 }) as u32
+        let block = BAR * groups.len() as i32 + 14 + if narrow { 20 } else { 0 };
+        (block * stages.len() as i32 + 56) as u32 + legend_height(narrow)
     };
     Plot::draw(
         "stages",
@@ -34,7 +33,6 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
         "Median over trials. Stages run side by side, so that the sums can exceed the event time; waiting counts as time.",
         height,
         |canvas| {
-            let legend: Vec<_> = groups.iter().enumerate().map(|(i, g)| (i, g.label.clone())).collect();
             let top = if groups.len() > 1 { canvas.legend(&legend, false) } else { 4 };
             // Room for the stages' names at the left where there is any, else above their bars.
             let names = stages.iter().map(|s| canvas.text_width(s.label())).max().unwrap_or(0) + 16;
@@ -42,7 +40,7 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
             let x = Axis::linear(max, if canvas.narrow() { 3 } else { 6 }, "time, summed", format::short_duration);
             let mut y = Axis::places(&[], "");
             y.ticks.clear();
-            let frame = Frame::draw(canvas, (left, top), (canvas.width - 64, canvas.height), x, y);
+            let frame = Frame::draw(canvas, (left, top), (canvas.width - 74, canvas.height), x, y);
             let mut at = top + 8;
             for (stage, totals) in stages.iter().zip(&totals) {
                 if canvas.narrow() {

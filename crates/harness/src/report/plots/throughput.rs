@@ -50,7 +50,7 @@ pub fn plot(groups: &[Group<'_>]) -> Result<Option<Plot>, PlotError> {
             let top = canvas.legend(&legend, true);
             let ticks = if canvas.narrow() { 4 } else { 8 };
             let x = Axis::linear_to(seconds, ticks, "time since the start", |s| format::short_duration(s * 1e6));
-            let y = Axis::linear(laps, 5, "laps durable", format::count);
+            let y = Axis::whole(laps, 5, "laps durable", format::count);
             let frame = Frame::draw(canvas, (0, top), (canvas.width, canvas.height), x, y);
             for (n, points) in &lines {
                 let line: Vec<_> = points.iter().map(|(x, y)| frame.point(*x, *y)).collect();

@@ -58,7 +58,7 @@ fn paint(canvas: &Canvas<'_>, trial: &TrialRecord, end: f64, laps: f64) {
     let x = Axis::linear_to(end, if canvas.narrow() { 4 } else { 9 }, "time since the trial began", |s| {
         format::short_duration(s * 1e6)
     });
-    let y = Axis::linear(laps, 4, "laps durable", format::count);
+    let y = Axis::whole(laps, 4, "laps durable", format::count);
     let below = row * names.len() as i32;
     let labels = y.ticks.iter().map(|(_, l)| canvas.text_width(l)).max().unwrap_or(0);
     let left = (gutter - labels).max(0);
@@ -104,7 +104,8 @@ fn paint(canvas: &Canvas<'_>, trial: &TrialRecord, end: f64, laps: f64) {
     }
 
     let mut free = i32::MIN;
-    for (n, fired) in trial.faults.iter().enumerate().filter_map(|(n, f)| f.fired.as_ref().map(|fired| (n + 1, fired))) {
+    for (n, fired) in trial.faults.iter().enumerate().filter_map(|(n, f)| f.fired.as_ref().map(|fired| (n + 1, fired)))
+    {
         let x = frame.px(since(fired.at_us));
         canvas.dashed(&[(x, frame.top), (x, frame.bottom)], Role::Bad, 2);
         // Faults at nearly the same moment: the label moves right rather than onto its neighbour.

@@ -55,12 +55,14 @@ pub(in crate::synth) fn entries_page(event: &Event, entries: &[Entry], form: For
         page.element(6, 10, open, &link, "</li>");
     }
     page.line(5, 9, "</ul>");
-    page.line(5, 9, "<!-- Tab panes -->");
-    page.line(5, 9, "<div class=\"tab-content\">");
+    page.line(4, 8, "</div>");
+    page.line(4, 8, "<br />");
+    page.blank(0);
+    page.line(4, 8, "<!-- Tab panes -->");
+    page.line(4, 8, "<div class=\"tab-content\">");
     for (i, tab) in tabs.iter().enumerate() {
         pane(&mut page, tab, i == 0);
     }
-    page.line(5, 9, "</div>");
     page.line(4, 8, "</div>");
     page.line(3, 7, "</div>");
     page.line(2, 6, "</div>");
