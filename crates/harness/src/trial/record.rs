@@ -186,9 +186,6 @@ pub struct Attempt {
     /// Laps on the pages fetched, by race.
     #[serde(default)]
     pub page_laps: BTreeMap<u64, u64>,
-    /// Settings that it said it ran under.
-    #[serde(default)]
-    pub settings: BTreeMap<String, String>,
     /// Last lines of its standard error, when it did not exit 0.
     pub stderr_tail: Vec<String>,
     /// Lines of the feed that could not be read.
