@@ -1,4 +1,5 @@
 //! Local servers: real ones, as whoever runs the tests.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod postgres_support;
 

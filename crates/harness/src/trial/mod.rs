@@ -1,1 +1,7 @@
-//! (being built)
+//! A trial: the ingestion of one or more revisions of one or more events into a fresh database, with its faults,
+//! restarts and verification.
+
+pub mod measure;
+pub mod observe;
+pub mod record;
+pub mod story;

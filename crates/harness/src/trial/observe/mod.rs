@@ -1,0 +1,6 @@
+//! What is looked at during and after a trial, one file per observer.
+
+pub mod aftermath;
+pub mod feed;
+pub mod resources;
+pub mod statements;
