@@ -227,3 +227,15 @@ fn read(file: &OsString) -> std::io::Result<String> {
     }
     Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
+
+/// Names of the profiles, for whoever checks a scenario.
+#[must_use]
+pub fn profile_names() -> Vec<&'static str> {
+    vec!["before", "after", "fast"]
+}
+
+/// Names of all settings, for whoever checks a scenario.
+#[must_use]
+pub fn setting_names() -> Vec<&'static str> {
+    crate::settings::KEYS.iter().map(|k| k.name).collect()
+}
