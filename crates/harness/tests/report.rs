@@ -6,10 +6,10 @@ mod report_sample;
 
 use std::collections::BTreeSet;
 
-use harness::oracle::Verdict;
+use harness::oracle::{OracleName, Verdict};
 use harness::report::plots::{self, Plot};
 use harness::report::{ReportError, append_trial, write, write_header, write_index};
-use harness::report::{format, groups, html, index, junit, load, overall, result_json, summary, terminal, words};
+use harness::report::{format, groups, html, index, junit, load, overall, result_json, summary, terminal};
 use harness::stats::{Histogram, Metric, Stage};
 use harness::trial::record::RunRecord;
 use report_sample::{HOSTILE, SECRET, held, hostile, run, sweep, trial};
@@ -68,7 +68,7 @@ fn verdicts_come_first_and_say_the_overall_verdict_in_large() {
 fn every_oracle_has_its_verdict_and_what_did_not_hold_its_evidence() {
     let document = Html::parse_document(&page(&hostile()));
     let rows = select(&document, "table.verdicts tbody tr");
-    assert_eq!(rows.len(), words::ORACLES.len());
+    assert_eq!(rows.len(), OracleName::ALL.len());
     let content = rows.iter().find(|r| text(r).starts_with("content")).unwrap();
     assert!(text(content).contains("violated"));
     let evidence = select(&document, "#evidence-2-content");
@@ -226,14 +226,14 @@ fn junit_has_a_case_per_oracle_and_counts_what_failed() {
     // atomic of trial 2, the fault of trial 3, the environment of trial 4
     assert_eq!(count("testcase error"), 3);
     assert_eq!(count("testcase skipped"), 6, "two oracles not judged in each of three trials");
-    assert_eq!(suites[0].value().attr("tests"), Some(words::ORACLES.len().to_string().as_str()));
+    assert_eq!(suites[0].value().attr("tests"), Some(OracleName::ALL.len().to_string().as_str()));
     let none = junit::xml(&run(vec![])).unwrap();
     assert_eq!(select(&Html::parse_fragment(&none), "testcase error").len(), 1, "no trial is no pass");
 }
 
 #[test]
 fn verdicts_violated_over_unknown_over_held_and_never_a_pass_for_nothing() {
-    let verdict = |run: &RunRecord| (overall::of_run(run).verdict, overall::exit_code(run));
+    let verdict = |run: &RunRecord| (overall::of_run(run).verdict, overall::exit_code_of(run));
     assert_eq!(verdict(&held()), (Verdict::Held, 0));
     assert_eq!(verdict(&hostile()), (Verdict::Violated, 4));
     assert_eq!(verdict(&run(vec![])), (Verdict::Unknown, 4));
@@ -243,9 +243,27 @@ fn verdicts_violated_over_unknown_over_held_and_never_a_pass_for_nothing() {
     let silent = hostile().trials.swap_remove(2);
     assert!(silent.judgements.iter().all(|j| j.verdict != Verdict::Violated));
     assert_eq!(verdict(&run(vec![silent])), (Verdict::Unknown, 4), "a fault that did not fire");
+    for run in samples() {
+        let judged = harness::oracle::outcome(&run.trials);
+        assert!(overall::exit_code_of(&run) >= judged.exit_code(), "never milder than the judgements themselves");
+    }
     let mut stopped = held();
     stopped.interrupted = true;
-    assert_eq!(overall::exit_code(&stopped), 130);
+    assert_eq!(overall::exit_code_of(&stopped), 130);
+}
+
+#[test]
+fn what_makes_every_oracle_unknown_is_said_once() {
+    let mut silent = hostile().trials.swap_remove(2);
+    silent.judgements = harness::oracle::judge(&silent, OracleName::ALL);
+    silent.judgements.retain(|j| j.verdict == Verdict::Unknown && j.evidence[0].contains("did not fire"));
+    assert!(!silent.judgements.is_empty());
+    assert_eq!(
+        overall::of_trial(&silent).reasons,
+        [
+            "the fault `mid-unit#1 = db-kill for 500ms` did not fire: step mid-unit was never reached: each unit had one batch"
+        ]
+    );
 }
 
 #[test]

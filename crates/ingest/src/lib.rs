@@ -3,7 +3,7 @@
 //! One direction only: `liverc` (pages → [`model`]) → `pipeline` (races → commit units) → `store` (units → rows).
 //! `liverc` knows no PostgreSQL, `store` knows no LiveRC; only `pipeline` knows the order of work.
 
-//pub mod cli;
+pub mod cli;
 pub mod error;
 #[doc(hidden)]
 pub mod fixture;

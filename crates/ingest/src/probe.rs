@@ -51,10 +51,10 @@ pub struct Probe {
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// `HARNESS_ARM` makes no sense.
-    #[error("{}: {0}", env::HARNESS_ARM)]
+    #[error("HARNESS_ARM: {0}")]
     Arming(contract::arming::ArmingError),
     /// The feed cannot be opened.
-    #[error("{}: cannot append to {path}: {source}; name a file in a directory that can be written", env::HARNESS_FEED)]
+    #[error("HARNESS_FEED: cannot append to {path}: {source}; name a file in a directory that can be written")]
     Open {
         /// Its path.
         path: String,

@@ -63,12 +63,12 @@ fn case(judgement: &Judgement, class: &str, trial: &TrialRecord) -> TestCase {
                 if judgement.verdict == Verdict::Violated { NonSuccessKind::Failure } else { NonSuccessKind::Error };
             let mut status = TestCaseStatus::non_success(kind);
             status.set_message(scrub(first));
-            status.set_type(words::verdict(judgement.verdict));
+            status.set_type(judgement.verdict.to_string());
             status.set_description(scrub(&format!("{evidence}\n\nRun it again: {}", trial.reproduce)));
             status
         }
     };
-    let mut case = TestCase::new(words::oracle(judgement.oracle), status);
+    let mut case = TestCase::new(judgement.oracle.name(), status);
     case.set_classname(scrub(class));
     if judgement.verdict == Verdict::Held && !evidence.is_empty() {
         case.set_system_out(scrub(&evidence));
@@ -79,7 +79,7 @@ fn case(judgement: &Judgement, class: &str, trial: &TrialRecord) -> TestCase {
 fn error(name: &str, class: &str, message: &str) -> TestCase {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
     status.set_message(scrub(message));
-    status.set_type(words::verdict(Verdict::Unknown));
+    status.set_type(Verdict::Unknown.to_string());
     let mut case = TestCase::new(scrub(name), status);
     case.set_classname(scrub(class));
     case

@@ -1,6 +1,6 @@
 //! The verdict of a trial and of a run: violated > unknown > held. What was not looked at is unknown, never a pass.
 
-use crate::oracle::Verdict;
+use crate::oracle::{Verdict, exit_code, outcome};
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::{format, words};
@@ -31,40 +31,53 @@ pub struct Overall {
     pub not_judged: usize,
 }
 
-/// A trial's verdict. A fault that did not fire, a broken environment, or no judged oracle makes it unknown.
+/// A trial's verdict. A fault that did not fire, a broken environment, or no judged oracle makes it unknown, also when its
+/// judgements were made without looking at that.
 #[must_use]
 pub fn of_trial(trial: &TrialRecord) -> Outcome {
-    let mut violated = Vec::new();
-    let mut unknown = Vec::new();
-    let mut judged = 0;
-    for j in &trial.judgements {
-        let reason = || {
-            let evidence = j.evidence.first().map_or("no evidence was recorded", String::as_str);
-            format!("{} is {}: {evidence}", words::oracle(j.oracle), words::verdict(j.verdict))
-        };
-        match j.verdict {
-            Verdict::Held => judged += 1,
-            Verdict::Violated => violated.push(reason()),
-            Verdict::Unknown => unknown.push(reason()),
-            Verdict::NotJudged => {}
+    let mut unknown: Vec<String> =
+        trial.broken.iter().map(|cause| format!("the environment failed: {cause}")).collect();
+    for fault in trial.faults.iter().filter(|f| f.fired.is_none()) {
+        unknown.push(format!("the fault `{}` did not fire: {}", fault.fault, words::why_not(fault)));
+    }
+    // What makes every oracle unknown is said once, and not by each of them.
+    for (evidence, oracles) in by_evidence(trial, Verdict::Unknown) {
+        if !unknown.contains(&evidence) {
+            unknown.push(reason(&oracles, Verdict::Unknown, &evidence));
         }
     }
-    if let Some(cause) = &trial.broken {
-        unknown.insert(0, format!("the environment failed: {cause}"));
-    }
-    for fault in trial.faults.iter().filter(|f| f.fired.is_none()) {
-        unknown.push(format!("fault {} did not fire: {}", fault.fault, words::why_not(fault)));
-    }
-    if judged == 0 && violated.is_empty() && unknown.is_empty() {
+    if unknown.is_empty() && trial.judgements.iter().all(|j| j.verdict == Verdict::NotJudged) {
         unknown.push("no oracle was judged".to_string());
     }
-    let verdict = match (violated.is_empty(), unknown.is_empty()) {
+    let mut reasons: Vec<String> = by_evidence(trial, Verdict::Violated)
+        .iter()
+        .map(|(evidence, oracles)| reason(oracles, Verdict::Violated, evidence))
+        .collect();
+    let verdict = match (reasons.is_empty(), unknown.is_empty()) {
         (false, _) => Verdict::Violated,
         (true, false) => Verdict::Unknown,
         (true, true) => Verdict::Held,
     };
-    violated.append(&mut unknown);
-    Outcome { verdict, reasons: violated }
+    reasons.append(&mut unknown);
+    Outcome { verdict, reasons }
+}
+
+/// Oracles of a verdict by their first line of evidence, in order.
+fn by_evidence(trial: &TrialRecord, verdict: Verdict) -> Vec<(String, Vec<&'static str>)> {
+    let mut out: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for j in trial.judgements.iter().filter(|j| j.verdict == verdict) {
+        let evidence = j.evidence.first().map_or("no evidence was recorded", String::as_str);
+        match out.iter_mut().find(|(e, _)| e == evidence) {
+            Some((_, oracles)) => oracles.push(j.oracle.name()),
+            None => out.push((evidence.to_string(), vec![j.oracle.name()])),
+        }
+    }
+    out
+}
+
+fn reason(oracles: &[&str], verdict: Verdict, evidence: &str) -> String {
+    let verb = if oracles.len() == 1 { "is" } else { "are" };
+    format!("{} {verb} {verdict}: {evidence}", oracles.join(", "))
 }
 
 /// A run's verdict: the worst of its trials; unknown without any.
@@ -84,15 +97,9 @@ pub fn of_run(run: &RunRecord) -> Overall {
     if run.trials.is_empty() {
         reasons.push("No trial was recorded.".to_string());
     }
-    let tally = |v| run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == v).count();
-    Overall {
-        verdict,
-        reasons,
-        held: tally(Verdict::Held),
-        violated: tally(Verdict::Violated),
-        unknown: tally(Verdict::Unknown),
-        not_judged: tally(Verdict::NotJudged),
-    }
+    let counted = outcome(&run.trials);
+    let not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
+    Overall { verdict, reasons, held: counted.held, violated: counted.violated, unknown: counted.unknown, not_judged }
 }
 
 fn severity(v: Verdict) -> u8 {
@@ -104,13 +111,16 @@ fn severity(v: Verdict) -> u8 {
     }
 }
 
+/// Exit code of a run that was interrupted (DESIGN 10).
+pub const INTERRUPTED: u8 = 130;
+
 /// Exit code of a run by DESIGN 10: 130 interrupted, 4 violated or unknown, 0 held.
 #[must_use]
-pub fn exit_code(run: &RunRecord) -> u8 {
+pub fn exit_code_of(run: &RunRecord) -> u8 {
     match of_run(run).verdict {
-        _ if run.interrupted => 130,
-        Verdict::Held => 0,
-        Verdict::Violated | Verdict::Unknown | Verdict::NotJudged => 4,
+        _ if run.interrupted => INTERRUPTED,
+        Verdict::Held => exit_code::PASS,
+        Verdict::Violated | Verdict::Unknown | Verdict::NotJudged => exit_code::INVARIANT,
     }
 }
 

@@ -199,7 +199,7 @@ pub fn load(dir: &Path) -> Result<RunRecord, ReportError> {
     }
     run.interrupted = true;
     run.run_us = run.run_us.max(run.trials.iter().map(|t| t.trial_us).sum());
-    run.exit = overall::exit_code(&run);
+    run.exit = overall::exit_code_of(&run);
     Ok(run)
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::oracle::Verdict;
+use crate::oracle::{OracleName, Verdict};
 use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub, words};
+use super::{format, notes, overall, scrub};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -81,7 +81,7 @@ fn header(out: &mut String, first: &str, groups: &[Group<'_>]) {
 
 fn verdicts(out: &mut String, groups: &[Group<'_>]) {
     header(out, "oracle", groups);
-    for oracle in words::ORACLES {
+    for &oracle in OracleName::ALL {
         let cells: Vec<String> = groups
             .iter()
             .map(|g| {
@@ -94,7 +94,7 @@ fn verdicts(out: &mut String, groups: &[Group<'_>]) {
                     .map(|v| {
                         let bold = if v == Verdict::Held { "" } else { "**" };
                         let times = if of(v) > 1 { format!(" × {}", of(v)) } else { String::new() };
-                        format!("{bold}{}{bold}{times}", words::verdict(v))
+                        format!("{bold}{}{bold}{times}", v)
                     })
                     .collect();
                 parts.join(", ")
@@ -103,7 +103,7 @@ fn verdicts(out: &mut String, groups: &[Group<'_>]) {
         if cells.iter().any(|c| !c.is_empty()) {
             let cells: Vec<_> =
                 cells.into_iter().map(|c| if c.is_empty() { "not judged".to_string() } else { c }).collect();
-            let _ = writeln!(out, "| {} | {} |", words::oracle(oracle), cells.join(" | "));
+            let _ = writeln!(out, "| {} | {} |", oracle.name(), cells.join(" | "));
         }
     }
     out.push('\n');

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::oracle::Verdict;
+use crate::oracle::{OracleName, Verdict};
 use crate::stats::Metric;
 use crate::trial::record::{RunRecord, TrialRecord};
 
@@ -73,7 +73,7 @@ pub fn text(run: &RunRecord, dir: Option<&Path>, colours: bool) -> String {
 /// Lines of verdicts, a column per group: `held`, or counts where trials differ.
 fn verdicts(out: &mut String, groups: &[Group<'_>], paint: Paint) {
     let mut rows = vec![Row::head("oracle", groups)];
-    for oracle in words::ORACLES {
+    for &oracle in OracleName::ALL {
         let cells: Vec<Cell> = groups
             .iter()
             .map(|g| {
@@ -86,7 +86,7 @@ fn verdicts(out: &mut String, groups: &[Group<'_>], paint: Paint) {
                 tally(&all)
             })
             .collect();
-        rows.push(Row { name: words::oracle(oracle).to_string(), cells });
+        rows.push(Row { name: oracle.name().to_string(), cells });
     }
     table(out, &rows, false, paint);
 }
@@ -97,10 +97,9 @@ fn tally(all: &[Verdict]) -> Cell {
     let present: Vec<Verdict> = order.into_iter().filter(|v| of(*v) > 0).collect();
     match present.as_slice() {
         [] => Cell { text: "not judged".to_string(), verdict: Some(Verdict::NotJudged) },
-        [one] => Cell { text: words::verdict(*one).to_string(), verdict: Some(*one) },
+        [one] => Cell { text: one.to_string(), verdict: Some(*one) },
         [worst, ..] => {
-            let text =
-                present.iter().map(|v| format!("{} {}", of(*v), words::verdict(*v))).collect::<Vec<_>>().join(", ");
+            let text = present.iter().map(|v| format!("{} {}", of(*v), v)).collect::<Vec<_>>().join(", ");
             Cell { text, verdict: Some(*worst) }
         }
     }
@@ -112,8 +111,7 @@ fn story(out: &mut String, trial: &TrialRecord, many: bool, paint: Paint) {
         return;
     }
     let title = clean(&words::trial(trial));
-    let _ =
-        writeln!(out, "{}: {}", paint.bold(&title), paint.verdict(outcome.verdict, words::verdict(outcome.verdict)));
+    let _ = writeln!(out, "{}: {}", paint.bold(&title), paint.verdict(outcome.verdict, &outcome.verdict.to_string()));
     for sentence in &trial.story {
         let _ = writeln!(out, "  {}", clean(sentence));
     }

@@ -1,18 +1,7 @@
-//! The words of the report: what an oracle, a verdict, an exit is called, in every format alike.
+//! The words of the report: what a trial, an exit, a purpose is called, in every format alike.
 
-use crate::oracle::{OracleName, Verdict};
+use crate::oracle::Verdict;
 use crate::trial::record::{Exit, FaultRecord, Purpose, TrialRecord};
-
-/// A verdict as people read it.
-#[must_use]
-pub fn verdict(v: Verdict) -> &'static str {
-    match v {
-        Verdict::Held => "held",
-        Verdict::Violated => "violated",
-        Verdict::Unknown => "unknown",
-        Verdict::NotJudged => "not judged",
-    }
-}
 
 /// A verdict as CSS class.
 #[must_use]
@@ -22,62 +11,6 @@ pub fn class(v: Verdict) -> &'static str {
         Verdict::Violated => "violated",
         Verdict::Unknown => "unknown",
         Verdict::NotJudged => "not-judged",
-    }
-}
-
-/// Every oracle, in the order of DESIGN 7.
-pub const ORACLES: [OracleName; 12] = [
-    OracleName::Content,
-    OracleName::Durable,
-    OracleName::Atomic,
-    OracleName::Checkpoints,
-    OracleName::Complete,
-    OracleName::SameContent,
-    OracleName::NoRewrite,
-    OracleName::Counts,
-    OracleName::Exit,
-    OracleName::Clean,
-    OracleName::Polite,
-    OracleName::Bounded,
-];
-
-/// An oracle's name as written in scenarios, which is its serialised form.
-#[must_use]
-pub fn oracle(o: OracleName) -> &'static str {
-    match o {
-        OracleName::Content => "content",
-        OracleName::Durable => "durable",
-        OracleName::Atomic => "atomic",
-        OracleName::Checkpoints => "checkpoints",
-        OracleName::Complete => "complete",
-        OracleName::SameContent => "same-content",
-        OracleName::NoRewrite => "no-rewrite",
-        OracleName::Counts => "counts",
-        OracleName::Exit => "exit",
-        OracleName::Clean => "clean",
-        OracleName::Polite => "polite",
-        OracleName::Bounded => "bounded",
-    }
-}
-
-/// What must hold, in one line.
-#[must_use]
-pub fn meaning(o: OracleName) -> &'static str {
-    match o {
-        OracleName::Content => "every table equals what the generator made",
-        OracleName::Durable => "what was acknowledged before a fault is there after it",
-        OracleName::Atomic => "the rows of a race become visible together",
-        OracleName::Checkpoints => "no checkpoint runs ahead of its data or behind it",
-        OracleName::Complete => "the event is marked whole if and only if every listed race is there",
-        OracleName::SameContent => "a second ingestion changes no content",
-        OracleName::NoRewrite => "a second ingestion rewrites no row",
-        OracleName::Counts => "reported counts equal the difference of the tables",
-        OracleName::Exit => "exit code and database agree",
-        OracleName::Clean => "no lock, transaction, temporary table or connection is left behind",
-        OracleName::Polite => {
-            "Retry-After honoured, attempts and concurrency bounded, no page fetched twice without cause"
-        }
-        OracleName::Bounded => "memory and queues stay within the scenario's limits",
     }
 }
 
@@ -124,16 +57,4 @@ pub fn setup(t: &TrialRecord) -> String {
 #[must_use]
 pub fn why_not(f: &FaultRecord) -> &str {
     f.why_not.as_deref().unwrap_or("no proof of it was recorded")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn oracles_are_called_by_their_serialised_names() {
-        for o in ORACLES {
-            assert_eq!(serde_json::to_value(o).unwrap(), oracle(o));
-        }
-    }
 }

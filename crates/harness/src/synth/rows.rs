@@ -14,7 +14,8 @@ use super::event::Synth;
 use super::model::{Entry, Event, Race, RaceResult};
 
 /// A kind of row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RowKind {
     /// The event.
     Events,
@@ -55,6 +56,16 @@ impl RowKind {
     #[must_use]
     pub fn by_race(self) -> bool {
         matches!(self, Self::Races | Self::Results | Self::Laps)
+    }
+
+    /// How many leading columns of a row text are its natural key.
+    #[must_use]
+    pub fn key_columns(self) -> usize {
+        match self {
+            Self::Events | Self::Tracks | Self::Drivers | Self::Races => 1,
+            Self::Entries | Self::Laps => 5,
+            Self::Results => 4,
+        }
     }
 
     /// What the columns of a row text are, for messages.
@@ -144,6 +155,18 @@ pub fn expected_groups(synth: &Synth) -> impl Iterator<Item = Group> + '_ {
             }
         }
     })
+}
+
+/// Row texts of one group, in byte order; empty when the database must hold none.
+#[must_use]
+pub fn group_rows(synth: &Synth, kind: RowKind, id: u64) -> Vec<String> {
+    if kind.by_race() {
+        let race = (synth.expected(id) == Expected::Written).then(|| synth.race(id)).flatten();
+        let groups = race.map(|race| race_groups(synth.event().id, &race)).into_iter().flatten();
+        groups.into_iter().find(|g| g.kind == kind).map(|g| g.rows).unwrap_or_default()
+    } else {
+        expected_groups(synth).find(|g| g.kind == kind && g.id == id).map(|g| g.rows).unwrap_or_default()
+    }
 }
 
 /// Who raced: what drivers and the entries' drivers are made of.
@@ -312,6 +335,12 @@ impl RowMap {
     #[must_use]
     pub fn new(queries: impl IntoIterator<Item = (RowKind, String)>) -> Self {
         Self(queries.into_iter().collect())
+    }
+
+    /// The rows of a kind in no order: columns `grp`, `line`.
+    #[must_use]
+    pub fn sql(&self, kind: RowKind) -> Option<&str> {
+        self.0.get(&kind).map(String::as_str)
     }
 
     /// The rows of a kind, ordered as in [`Group::rows`]: columns `grp`, `line`.

@@ -1,7 +1,10 @@
 //! A trial: the ingestion of one or more revisions of one or more events into a fresh database, with its faults,
 //! restarts and verification.
 
+pub mod attempt;
+pub mod drive;
 pub mod measure;
 pub mod observe;
+pub mod plan;
 pub mod record;
 pub mod story;

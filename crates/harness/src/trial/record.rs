@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::oracle::Judgement;
 use crate::stats::{Histogram, Metric, Stage};
+pub use crate::synth::rows::RowKind;
 
 /// Version of the record's schema. Raised when a reader of the old one would misread the new one.
 pub const SCHEMA: u32 = 1;
@@ -210,46 +211,6 @@ pub enum Exit {
     Signal(i32),
     /// It did not end in its time and was killed by the harness.
     TimedOut,
-}
-
-/// Kinds of rows that the content oracle compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RowKind {
-    /// Table `tracks`, group 0.
-    Tracks,
-    /// Table `events`, group 0.
-    Events,
-    /// Drivers who race in the event, group 0.
-    Drivers,
-    /// Entry list, group 0.
-    Entries,
-    /// Races, a group each.
-    Races,
-    /// Results, grouped by race.
-    Results,
-    /// Laps, grouped by race.
-    Laps,
-}
-
-impl RowKind {
-    /// Every kind.
-    pub const ALL: [RowKind; 7] =
-        [Self::Tracks, Self::Events, Self::Drivers, Self::Entries, Self::Races, Self::Results, Self::Laps];
-
-    /// Table name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tracks => "tracks",
-            Self::Events => "events",
-            Self::Drivers => "drivers",
-            Self::Entries => "entries",
-            Self::Races => "races",
-            Self::Results => "results",
-            Self::Laps => "laps",
-        }
-    }
 }
 
 /// Count and digest of the rows of a group (a race, or 0 for what belongs to the whole event).

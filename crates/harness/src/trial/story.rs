@@ -65,12 +65,7 @@ fn tell_ingestion(ingestion: &Ingestion) -> String {
 }
 
 fn tell_attempt(index: usize, attempt: &Attempt) -> String {
-    let how = match attempt.exit {
-        Exit::Code(code) => format!("exited {code}"),
-        Exit::Signal(9) => "was killed (signal 9)".to_owned(),
-        Exit::Signal(signal) => format!("died of signal {signal}"),
-        Exit::TimedOut => "did not end in time and was killed by the harness".to_owned(),
-    };
+    let how = ending(attempt.exit);
     let error = attempt.summary.as_ref().and_then(|s| s.error.as_deref()).map(|e| format!(": {e}")).unwrap_or_default();
     format!(
         "process {} {how} after {}, {} races committed{error}",
@@ -78,6 +73,17 @@ fn tell_attempt(index: usize, attempt: &Attempt) -> String {
         seconds(attempt.ended_us.saturating_sub(attempt.started_us)),
         attempt.committed.len()
     )
+}
+
+/// How a process ended, as the end of a sentence.
+#[must_use]
+pub fn ending(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited {code}"),
+        Exit::Signal(9) => "was killed (signal 9)".to_owned(),
+        Exit::Signal(signal) => format!("died of signal {signal}"),
+        Exit::TimedOut => "did not end in time and was killed by the harness".to_owned(),
+    }
 }
 
 fn seconds(us: u64) -> String {

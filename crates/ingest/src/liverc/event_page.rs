@@ -187,12 +187,14 @@ fn races(root: ElementRef<'_>) -> Result<Vec<ListedRace>, PageError> {
     let mut found = false;
     let is_race_table = |table: &ElementRef<'_>| {
         has_class(*table, EVENT_TABLE)
-            && first_of_class(*table, "class_header").is_some_and(|h| visible(h, &[]).eq_ignore_ascii_case("Race Results"))
+            && first_of_class(*table, "class_header")
+                .is_some_and(|h| visible(h, &[]).eq_ignore_ascii_case("Race Results"))
     };
     for table in elements(root).filter(|e| e.value().name() == "table").filter(is_race_table) {
         found = true;
         let mut round = String::new();
-        for row in elements(table).filter(|e| e.value().name() == "tr" && !matches!(parent_name(*e), "thead" | "tfoot")) {
+        for row in elements(table).filter(|e| e.value().name() == "tr" && !matches!(parent_name(*e), "thead" | "tfoot"))
+        {
             let mut cells = cells(row);
             let Some(first) = cells.next() else { continue };
             if first.value().name() == "th" {

@@ -59,7 +59,11 @@ impl<'a> Iterator for Pieces<'a> {
             let start = self.pos;
             let Some(length) = raw_text_length(self.rest(), name) else {
                 let script = name.eq_ignore_ascii_case("script");
-                return self.stop(if script { "a script is not closed" } else { "an element of raw text is not closed" });
+                return self.stop(if script {
+                    "a script is not closed"
+                } else {
+                    "an element of raw text is not closed"
+                });
             };
             self.pos += length;
             if name.eq_ignore_ascii_case("script") {

@@ -187,10 +187,15 @@ fn read_table(root: ElementRef<'_>, page: &mut RacePage) -> Result<(), PageError
                     continue;
                 }
                 if let [notice] = cells.as_slice() {
-                    page.warnings.push(format!("row {} of the table holds no result: {:?}", index + 1, visible(*notice, &[])));
+                    page.warnings.push(format!(
+                        "row {} of the table holds no result: {:?}",
+                        index + 1,
+                        visible(*notice, &[])
+                    ));
                     continue;
                 }
-                let result = Row { cells: &cells, columns, warnings: &mut page.warnings, who: String::new() }.read(index)?;
+                let result =
+                    Row { cells: &cells, columns, warnings: &mut page.warnings, who: String::new() }.read(index)?;
                 page.rows.push(result);
             }
         }

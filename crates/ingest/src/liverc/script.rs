@@ -360,7 +360,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn is_word(&self, length: usize) -> bool {
-        let part = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || b >= 0x80);
+        let part =
+            |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || b >= 0x80);
         let before = self.pos.checked_sub(1).and_then(|at| self.byte_at(at));
         let member = before == Some(b'.')
             && !self.text.get(..self.pos).is_some_and(|t| t.ends_with("window.") || t.ends_with("this."));

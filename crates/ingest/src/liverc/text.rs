@@ -105,7 +105,21 @@ pub fn parent_name(element: ElementRef<'_>) -> &str {
 fn breaks_words(name: &str) -> bool {
     matches!(
         name,
-        "br" | "div" | "p" | "td" | "th" | "tr" | "li" | "ul" | "ol" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "table"
+        "br" | "div"
+            | "p"
+            | "td"
+            | "th"
+            | "tr"
+            | "li"
+            | "ul"
+            | "ol"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "table"
     )
 }
 

@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(urls.race(7), "https://canberra.liverc.com/results/?p=view_race_result&id=7");
         let mock = LivercUrls::new("http://127.0.0.1:9/{track}/", "a-1").unwrap();
         assert_eq!(mock.race(7), "http://127.0.0.1:9/a-1/results/?p=view_race_result&id=7");
-        assert_eq!(LivercUrls::new("http://127.0.0.1:9", "a").unwrap().event(1), "http://127.0.0.1:9/results/?p=view_event&id=1");
+        assert_eq!(
+            LivercUrls::new("http://127.0.0.1:9", "a").unwrap().event(1),
+            "http://127.0.0.1:9/results/?p=view_event&id=1"
+        );
     }
 
     #[test]

@@ -50,8 +50,7 @@ pub fn validate(page: RacePage, listed: ListedRace) -> Result<Race, PageError> {
     strip_qualifying_numbers(&mut rows, &owned, &laps);
     for (row, own) in rows.iter_mut().zip(&mut owned) {
         if row.driver_id.is_none() {
-            let key = name_key(&row.name);
-            *own = laps.iter_mut().find(|d| d.as_ref().is_some_and(|d| name_key(&d.name) == key)).and_then(Option::take);
+            *own = take_by_name(&mut laps, row);
             row.driver_id = own.as_ref().map(|d| d.driver_id);
         }
     }
@@ -146,7 +145,16 @@ fn prefix(name: &str) -> Option<(u32, &str)> {
     (!rest.is_empty()).then_some((number, rest))
 }
 
-/// What names are compared by: without case, and without a qualifying number on either side having to be taken off first.
+/// The first laps that are left of a row's name; failing that, of its name with the qualifying number before it.
+fn take_by_name(laps: &mut [Option<DriverLaps>], row: &RaceResult) -> Option<DriverLaps> {
+    let mut take = |key: String| {
+        laps.iter_mut().find(|d| d.as_ref().is_some_and(|d| name_key(&d.name) == key)).and_then(Option::take)
+    };
+    take(name_key(&row.name))
+        .or_else(|| row.qualifying.and_then(|number| take(name_key(&format!("{number} {}", row.name)))))
+}
+
+/// What names are compared by: without case.
 fn name_key(name: &str) -> String {
     name.to_uppercase()
 }

@@ -113,7 +113,7 @@ impl EventLock {
     }
 
     /// Gives the lock back by closing its connection.
-    pub async fn release(self) {
+    pub async fn release(&self) {
         self.heartbeat.abort();
         if let Some(conn) = self.conn.lock().await.take() {
             let _ = tokio::time::timeout(Duration::from_secs(2), conn.close()).await;

@@ -25,6 +25,7 @@ pub use checkpoint::{Checkpoint, Checkpoints, State, read as read_checkpoints};
 pub use entries::{EntriesWritten, write as write_entries};
 pub use error::{StoreError, of_sqlstate};
 pub use event::{Completion, Depth, Recorded, complete, fail_races, record as record_event, settle_unfinished};
+pub use laps::rows_per_batch;
 pub use hash::{HASH_VERSION, Hash, content_hash, result_id};
 pub use lock::EventLock;
 pub use session::Session;

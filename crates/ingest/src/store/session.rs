@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::sql_str::{SqlSafeStr, SqlStr};
-use sqlx::{Executor, Postgres};
+use sqlx::{Executor, Postgres, SqlSafeStr, SqlStr};
 
 use super::error::{StoreError, doing};
 use super::{Recorder, Store};
@@ -16,11 +15,11 @@ use crate::metrics::Metrics;
 
 /// Builds the arguments of a statement.
 macro_rules! args {
-    ($($value:expr),* $(,)?) => {{
-        #[allow(unused_mut)]
+    () => { Ok(sqlx::postgres::PgArguments::default()) };
+    ($($value:expr),+ $(,)?) => {{
         let mut args = sqlx::postgres::PgArguments::default();
         let mut failed: Option<sqlx::error::BoxDynError> = None;
-        $(if let Err(e) = sqlx::Arguments::add(&mut args, $value) { failed.get_or_insert(e); })*
+        $(if let Err(e) = sqlx::Arguments::add(&mut args, $value) { failed.get_or_insert(e); })+
         match failed {
             None => Ok(args),
             Some(e) => Err($crate::store::StoreError::Database {
@@ -147,8 +146,11 @@ impl Session {
         let what = "ROLLBACK";
         if self.state == State::Open {
             self.note(what);
-            let run = |conn: &mut PgConnection| async move { conn.execute(sqlx::raw_sql(what)).await.map(drop) };
-            if let Err(error) = self.exchange(what, State::Clean, run_boxed(run)).await {
+            self.staged = false; // the temporary table may go with the transaction that made it
+            let rolled_back = self
+                .exchange(what, State::Clean, |conn| async move { conn.execute(sqlx::raw_sql(what)).await.map(drop) })
+                .await;
+            if let Err(error) = rolled_back {
                 tracing::debug!(%error, "rollback failed; the connection is closed, which rolls back as well");
             }
         }
@@ -257,10 +259,6 @@ impl Session {
             }
         }
     }
-}
-
-fn run_boxed<F>(run: F) -> F {
-    run
 }
 
 impl Drop for Session {

@@ -136,6 +136,7 @@ pub struct UnitOutcome {
 }
 
 /// Writes a unit: its drivers, then everything else in one transaction. `Ok` means that PostgreSQL confirmed the COMMIT.
+/// `outcome` is filled before COMMIT is sent, so that it is known should the answer get lost.
 ///
 /// # Errors
 /// Nothing was written, but after an error at COMMIT, when nobody knows: read the checkpoints. The session is then
@@ -144,7 +145,8 @@ pub async fn write(
     session: &mut Session,
     context: &UnitContext<'_>,
     races: &[UnitRace],
-) -> Result<UnitOutcome, StoreError> {
+    outcome: &mut UnitOutcome,
+) -> Result<(), StoreError> {
     let event_id = encode::id(context.event)?;
     let mut changes = Changes { drivers: drivers::write(session, &context.settings, races).await?, ..Changes::default() };
     let acquire = session.take_acquire_time();
@@ -158,6 +160,7 @@ pub async fn write(
     changes.laps += written.counts;
     checkpoint::write(session, event_id, context.fence, races).await?;
     context.probe.reach(Step::CheckpointWritten, context.at(Some(written.rows)));
+    *outcome = UnitOutcome { changes, laps: written.rows };
     context.probe.reach(Step::BeforeCommit, context.at(Some(written.rows)));
     let committing = Instant::now();
     session.commit().await?;
@@ -166,7 +169,7 @@ pub async fn write(
     context.probe.reach(Step::AfterCommit, context.at(Some(written.rows)));
     let write = begun.elapsed();
     context.probe.record(|| unit_record(context.unit, races, &written, changes, [acquire, write, commit]));
-    Ok(UnitOutcome { changes, laps: written.rows })
+    Ok(())
 }
 
 fn unit_record(
@@ -187,8 +190,6 @@ fn unit_record(
         rows,
     })
 }
-
-pub use laps::rows_per_batch;
 
 #[cfg(test)]
 mod tests {

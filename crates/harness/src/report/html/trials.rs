@@ -124,7 +124,7 @@ fn processes(trial: &TrialRecord) -> Markup {
                                 td class="num" { (format::whole(attempt.retries.values().map(|n| u64::from(*n)).sum())) }
                                 td class="num" { (format::duration((attempt.cpu_user_us + attempt.cpu_system_us) as f64)) }
                                 td class="num" { (format::bytes(attempt.peak_rss_bytes as f64)) }
-                                td { (words::exit(attempt.exit)) }
+                                td class="ended" { (words::exit(attempt.exit)) }
                             }
                         }
                     }

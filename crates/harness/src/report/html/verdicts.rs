@@ -17,7 +17,7 @@ const KEY_METRICS: [Metric; 4] = [Metric::EventTime, Metric::LapRate, Metric::St
 
 /// A verdict as a chip: a word, and a shape for those who do not see its colour.
 pub fn chip(v: Verdict) -> Markup {
-    html! { span class={ "chip " (words::class(v)) } { (words::verdict(v)) } }
+    html! { span class={ "chip " (words::class(v)) } { (v) } }
 }
 
 /// The head of the page.
@@ -101,11 +101,16 @@ fn judgement(trial: &TrialRecord, oracle: OracleName) -> Option<&Judgement> {
 }
 
 fn evidence_id(index: usize, oracle: OracleName) -> String {
-    format!("evidence-{}-{}", index + 1, words::oracle(oracle))
+    format!("evidence-{}-{}", index + 1, oracle.name())
+}
+
+/// What must hold, as plain text.
+fn meaning(oracle: OracleName) -> String {
+    oracle.description().replace('`', "")
 }
 
 fn oracle_cell(oracle: OracleName) -> Markup {
-    html! { th scope="row" { code { (words::oracle(oracle)) } span class="hint" { (words::meaning(oracle)) } } }
+    html! { th scope="row" { code { (oracle.name()) } span class="hint" { (meaning(oracle)) } } }
 }
 
 fn by_trial(run: &RunRecord) -> Markup {
@@ -131,7 +136,7 @@ fn by_trial(run: &RunRecord) -> Markup {
                     }
                 }
                 tbody {
-                    @for oracle in words::ORACLES {
+                    @for &oracle in OracleName::ALL {
                         tr {
                             (oracle_cell(oracle))
                             @for (index, trial) in run.trials.iter().enumerate() {
@@ -185,7 +190,7 @@ fn by_group(groups: &[Group<'_>]) -> Markup {
                     }
                 }
                 tbody {
-                    @for oracle in words::ORACLES {
+                    @for &oracle in OracleName::ALL {
                         tr {
                             (oracle_cell(oracle))
                             @for group in groups {
@@ -214,10 +219,10 @@ fn evidence(run: &RunRecord) -> Markup {
         html! {
             div class={ "evidence " (words::class(j.verdict)) } id=(evidence_id(index, j.oracle)) {
                 h4 {
-                    (chip(j.verdict)) " " code { (words::oracle(j.oracle)) } " "
+                    (chip(j.verdict)) " " code { (j.oracle.name()) } " "
                     a href=(format!("#trial-{}", index + 1)) { (words::trial(trial)) }
                 }
-                span class="hint" { "What must hold: " (words::meaning(j.oracle)) "." }
+                span class="hint" { (meaning(j.oracle)) }
                 ul { @for line in &j.evidence { li { (line) } } }
             }
         }
@@ -238,7 +243,7 @@ fn evidence(run: &RunRecord) -> Markup {
             }
             @if !folded.is_empty() {
                 details {
-                    summary { "Evidence of what held (" (folded.len()) ")" }
+                    summary { "Evidence of what held or was not judged (" (folded.len()) ")" }
                     @for (index, _, j) in &folded { (entry(*index, &run.trials[*index], j)) }
                 }
             }

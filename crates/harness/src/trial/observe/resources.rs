@@ -18,7 +18,7 @@ pub fn own_cpu_us() -> u64 {
 /// The machine, as far as the system tells.
 #[must_use]
 pub fn machine() -> Environment {
-    use procfs::{Current as _, CurrentSI as _};
+    use procfs::Current as _;
     let cpu = procfs::CpuInfo::current()
         .ok()
         .and_then(|c| c.model_name(0).map(str::to_owned))

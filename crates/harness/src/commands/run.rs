@@ -1,0 +1,249 @@
+//! `harness run SCENARIO`: ingest, verify every row, measure, report.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sandbox::postgres::{Choice, Options};
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Bar;
+use super::{ENVIRONMENT, Failure, INTERRUPTED, lab};
+use crate::clock::{monotonic_us, now_rfc3339};
+use crate::report;
+use crate::scenario::{self, Known, Overrides, Scenario};
+use crate::trial::attempt::EngineSpec;
+use crate::trial::drive::{self, Lab};
+use crate::trial::plan::{self, TrialPlan};
+use crate::trial::record::{Environment, RunRecord, SCHEMA, TrialRecord};
+
+/// Arguments.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Args {
+    /// Name of a scenario (see `harness list`), or path of a TOML file
+    scenario: String,
+    /// Engine profile; several are run one after the other in each round of trials
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profiles: Vec<String>,
+    /// Trials per profile
+    #[arg(long, value_name = "N")]
+    trials: Option<u32>,
+    /// Seed of the synthetic event
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// One engine setting on top of the profile
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
+    #[arg(long, value_name = "COMMAND")]
+    engine: Option<String>,
+    /// Where PostgreSQL comes from: auto, docker, local, or a URL
+    #[arg(long, value_name = "WHERE", default_value = "auto", env = "HARNESS_POSTGRES", hide_env_values = true)]
+    postgres: String,
+    /// Image for docker
+    #[arg(long, value_name = "IMAGE", env = "HARNESS_POSTGRES_IMAGE")]
+    postgres_image: Option<String>,
+    /// Where runs are written
+    #[arg(long, value_name = "DIR", default_value = "reports", env = "HARNESS_OUT")]
+    out: PathBuf,
+    /// Keep each trial's database and files whatever comes out
+    #[arg(long)]
+    keep: bool,
+    /// Print result.json instead of the summary
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the scenario.
+pub fn main(args: Args) -> Result<u8, Failure> {
+    let choice: Choice = args.postgres.parse().map_err(Failure::usage)?;
+    let scenario = resolve(&args)?;
+    let engine = engine(&scenario)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::environment(format!("no async runtime: {e}")))?;
+    runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        let interrupt = cancel.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                eprintln!("stopping: the engine and the server are ended, what was measured is kept");
+                interrupt.cancel();
+            }
+        });
+        run(&args, &scenario, &choice, engine, &cancel).await
+    })
+}
+
+fn resolve(args: &Args) -> Result<Scenario, Failure> {
+    let mut settings = BTreeMap::new();
+    for text in &args.settings {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--set {text}: write NAME=VALUE, as in race_concurrency=4")))?;
+        settings.insert(name.trim().to_owned(), value.trim().to_owned());
+    }
+    let command = args.engine.as_deref().map(|c| c.split_whitespace().map(str::to_owned).collect());
+    let overrides = Overrides {
+        profiles: args.profiles.clone(),
+        settings,
+        command,
+        trials: args.trials,
+        seed: args.seed,
+        ..Overrides::default()
+    };
+    let profiles = ingest::cli::profile_names();
+    let names = ingest::cli::setting_names();
+    let known = Known { profiles: &profiles, settings: &names };
+    let mut scenario = scenario::load(&args.scenario, known).map_err(Failure::usage)?;
+    scenario.apply(&overrides, known).map_err(Failure::usage)?;
+    Ok(scenario)
+}
+
+fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {
+    let spec = match &scenario.engine.command {
+        Some(command) => EngineSpec::of_command(command),
+        None => EngineSpec::built_in(),
+    };
+    spec.map_err(|e| Failure::usage(format!("the engine cannot be started: {e}")))
+}
+
+async fn run(
+    args: &Args,
+    scenario: &Scenario,
+    choice: &Choice,
+    engine: EngineSpec,
+    cancel: &CancellationToken,
+) -> Result<u8, Failure> {
+    let started = (monotonic_us(), now_rfc3339());
+    let dir = directory(&args.out, &scenario.name, &started.1)?;
+    let bar = Bar::new();
+    bar.trial(scenario.name.clone());
+    drive::Progress::phase(&bar, "starting PostgreSQL");
+    let options = Options { image: args.postgres_image.clone(), ..Options::default() };
+    let opened = lab::open(choice, &options, engine, dir.clone()).await;
+    let (lab, environment) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
+            bar.finish();
+            // Nothing was measured: no run to keep.
+            let _ = std::fs::remove_dir(&dir);
+            return Err(failure);
+        }
+    };
+    let mut record = header(scenario, environment, &started.1);
+    let outcome = trials(args, scenario, &lab, &mut record, &bar, cancel).await;
+    bar.finish();
+    if let Err(error) = lab.server.dispose().await {
+        tracing::warn!(%error, "the server left something behind");
+    }
+    record.run_us = monotonic_us() - started.0;
+    outcome?;
+    conclude(args, record, &dir)
+}
+
+/// `OUT/<scenario>-<time>`, a new directory.
+fn directory(out: &Path, scenario: &str, started_at: &str) -> Result<PathBuf, Failure> {
+    let time: String = started_at.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let fail = |e: std::io::Error| Failure::environment(format!("{} cannot be written: {e}", out.display()));
+    std::fs::create_dir_all(out).map_err(fail)?;
+    for n in 1.. {
+        let name = if n == 1 { format!("{scenario}-{time}") } else { format!("{scenario}-{time}-{n}") };
+        match std::fs::create_dir(out.join(&name)) {
+            Ok(()) => return Ok(out.join(name)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(fail(e)),
+        }
+    }
+    Err(Failure::environment("no name is left for the run"))
+}
+
+fn header(scenario: &Scenario, environment: Environment, started_at: &str) -> RunRecord {
+    let command: Vec<String> = std::env::args().map(|a| report::scrub(&a)).collect();
+    RunRecord {
+        schema: SCHEMA,
+        scenario: scenario.name.clone(),
+        description: scenario.description.clone(),
+        resolved: scenario.resolved(),
+        started_at: started_at.to_owned(),
+        run_us: 0,
+        command: command.join(" "),
+        environment,
+        trials: Vec::new(),
+        interrupted: false,
+        exit: 0,
+    }
+}
+
+async fn trials(
+    args: &Args,
+    scenario: &Scenario,
+    lab: &Lab,
+    record: &mut RunRecord,
+    bar: &Bar,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    report::write_header(record, &lab.out)?;
+    drive::Progress::phase(bar, "making the event");
+    let revisions = revisions(scenario).await?;
+    // Another engine has no profiles: one series of trials, under its own name.
+    let series = if scenario.engine.profiles.is_empty() { vec!["external".to_owned()] } else { scenario.engine.profiles.clone() };
+    let total = scenario.trials * u32::try_from(series.len()).unwrap_or(1);
+    let mut number = 0;
+    for _ in 0..scenario.trials {
+        // Profiles take turns, so that a machine that slows down slows all of them.
+        for profile in &series {
+            number += 1;
+            bar.trial(format!("{} {profile} {number}/{total}", scenario.name));
+            let mut trial = TrialPlan::of(scenario, profile, number, &revisions);
+            trial.keep = args.keep;
+            trial.reproduce = reproduce(args, profile, scenario);
+            let trial = drive::run(lab, &trial, bar, cancel).await;
+            if cancel.is_cancelled() {
+                record.interrupted = true;
+                return Ok(());
+            }
+            report::append_trial(&trial, &lab.out)?;
+            record.trials.push(trial);
+        }
+    }
+    Ok(())
+}
+
+/// The event's revisions with the tables that must come of them, made off the async threads.
+async fn revisions(scenario: &Scenario) -> Result<Vec<Arc<plan::Revision>>, Failure> {
+    let scenario = scenario.clone();
+    tokio::task::spawn_blocking(move || plan::revisions(&scenario))
+        .await
+        .map_err(Failure::environment)?
+        .map_err(Failure::usage)
+}
+
+/// The command that runs a trial like this one again.
+fn reproduce(args: &Args, profile: &str, scenario: &Scenario) -> String {
+    let mut words = vec!["harness run".to_owned(), args.scenario.clone()];
+    if scenario.engine.command.is_none() {
+        words.push(format!("--profile {profile}"));
+    }
+    words.push(format!("--seed {}", scenario.event.seed));
+    words.extend(args.settings.iter().map(|s| format!("--set {s}")));
+    words.extend(args.engine.iter().map(|e| format!("--engine '{e}'")));
+    words.push("--keep".to_owned());
+    words.join(" ")
+}
+
+/// Writes the report, prints the result, and gives the exit code.
+fn conclude(args: &Args, mut record: RunRecord, dir: &Path) -> Result<u8, Failure> {
+    record.exit = if record.interrupted { INTERRUPTED } else { report::overall::exit_code_of(&record) };
+    report::write(&record, dir)?;
+    report::write_index(&args.out)?;
+    if args.json {
+        let json = report::result_json(&record)
+            .map_err(|e| Failure { code: ENVIRONMENT, ..Failure::environment(e) })?;
+        print!("{json}");
+    } else {
+        let terminal = std::io::stdout().is_terminal();
+        let colours = report::terminal::colours(terminal, std::env::var_os("NO_COLOR").as_deref());
+        print!("{}", report::terminal::text(&record, Some(dir), colours));
+    }
+    Ok(record.exit)
+}

@@ -1,0 +1,96 @@
+//! What goes to stdout.
+
+use std::io::Write as _;
+
+use contract::exit;
+use contract::feed::{Counts, Summary};
+use serde_json::Value;
+
+use crate::settings::Settings;
+use crate::store::EventStatus;
+
+/// Prints lines; a reader that went away is no error.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints a JSON value, over several lines or on one.
+pub fn json(value: &Value, pretty: bool) {
+    print(&if pretty { format!("{value:#}") } else { value.to_string() });
+}
+
+/// Prints every setting with its value and source.
+pub fn settings(settings: &Settings, as_json: bool) {
+    let rows = settings.resolved();
+    if as_json {
+        let rows = rows.iter().map(|r| {
+            serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() })
+        });
+        return json(&rows.collect(), true);
+    }
+    let width = |text: fn(&crate::settings::Resolved) -> usize| rows.iter().map(text).max().unwrap_or(0);
+    let (names, values) = (width(|r| r.name.len()), width(|r| r.value.chars().count()));
+    for row in rows {
+        print(&format!("{:names$}  {:values$}  {}", row.name, row.value, row.source));
+    }
+}
+
+/// Prints the summary of a run.
+pub fn summary(summary: &Summary, as_json: bool) {
+    if as_json {
+        return json(&serde_json::to_value(summary).unwrap_or_default(), true);
+    }
+    let ms = summary.total_us / 1000;
+    print(&format!(
+        "event {}: {} races listed, {} written, {} unchanged or done before, {} removed, {} failed; {ms} ms",
+        summary.event_id,
+        summary.listed,
+        summary.written,
+        summary.skipped,
+        summary.removed,
+        summary.failed.len()
+    ));
+    let rows = &summary.rows;
+    for (table, counts) in [
+        ("drivers", rows.drivers),
+        ("entries", rows.entries),
+        ("races", rows.races),
+        ("results", rows.results),
+        ("laps", rows.laps),
+    ] {
+        let Counts { inserted, updated, deleted, unchanged } = counts;
+        print(&format!("  {table:8} {inserted:>8} new {updated:>8} updated {deleted:>8} gone {unchanged:>8} unchanged"));
+    }
+    if summary.ambiguous_entries > 0 {
+        print(&format!("  {} entries have no driver: their name is ambiguous", summary.ambiguous_entries));
+    }
+    for failed in &summary.failed {
+        print(&format!("  race {} failed: {} ({})", failed.race, failed.cause, failed.url));
+    }
+    if let Some(error) = &summary.error {
+        eprintln!("ingest: {error}");
+    }
+}
+
+/// Prints the status of an event. The exit code says whether the checkpoints agree with the rows, where that was looked at.
+pub fn status(status: &EventStatus, as_json: bool) -> u8 {
+    let wrong: Vec<_> = status.races.iter().filter(|r| r.recomputed.is_some() && r.recomputed != r.hash).collect();
+    if as_json {
+        json(&serde_json::to_value(status).unwrap_or_default(), true);
+    } else {
+        let written = status.races.iter().filter(|r| r.state.as_deref() == Some("written")).count();
+        let laps: u64 = status.races.iter().map(|r| r.laps).sum();
+        print(&format!(
+            "event {} {} at {}: {}, {written} of {} races written, {} entries, {laps} laps",
+            status.event_id, status.name, status.track, status.ingest_depth, status.listed_races, status.entries
+        ));
+        for race in status.races.iter().filter(|r| r.state.as_deref() != Some("written")) {
+            let error = race.error.as_deref().unwrap_or("no checkpoint");
+            print(&format!("  race {}: {error} {}", race.race_id, race.url.as_deref().unwrap_or_default()));
+        }
+        for race in &wrong {
+            print(&format!("  race {}: its rows are not those that its checkpoint speaks of", race.race_id));
+        }
+    }
+    if wrong.is_empty() { exit::COMPLETE } else { exit::FAILED }
+}

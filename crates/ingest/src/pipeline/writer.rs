@@ -1,0 +1,202 @@
+//! Units into the database: tried whole, tried again, settled when a commit is in doubt, replayed race by race when one
+//! is bad.
+
+use std::future::Future;
+
+use contract::feed::{Failed, Record, Retry};
+
+use super::units::ReadyUnit;
+use super::{Run, RunError};
+use crate::error::{Remedy, chain};
+use crate::probe::micros;
+use crate::retry::Retries;
+use crate::settings::UnitSettings;
+use crate::store::{self, Session, State, StoreError, UnitContext, UnitOutcome, UnitRace};
+
+/// Writes units one after the other over one connection, which it keeps while all is well.
+pub(super) struct Writer<'a> {
+    run: &'a Run,
+    session: Option<Session>,
+}
+
+/// Part of a unit that is written in one transaction.
+struct Part {
+    races: Vec<UnitRace>,
+    outcome: UnitOutcome,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(run: &'a Run) -> Self {
+        Self { run, session: None }
+    }
+
+    /// Writes a unit. Bad races are recorded and left behind; an error ends the run.
+    pub(super) async fn write(&mut self, unit: ReadyUnit) -> Result<(), RunError> {
+        let ReadyUnit { number, settings, races } = unit;
+        let mut parts = vec![races];
+        while let Some(races) = parts.pop() {
+            let alone = races.len() == 1;
+            let Err((error, mut races)) = self.write_part(number, settings, races).await else { continue };
+            match error.remedy() {
+                _ if error.is_taken_over() => return Err(error.into()),
+                Remedy::Stop | Remedy::RetryLater(_) => return Err(error.into()),
+                remedy if alone => {
+                    if let Some(race) = races.pop() {
+                        self.give_up(&race, &error, remedy.worth_retrying()).await?;
+                    }
+                }
+                _ => {
+                    let cause = chain(&error);
+                    tracing::warn!(unit = number, cause, "the unit failed and is replayed race by race");
+                    parts.extend(races.into_iter().rev().map(|race| vec![race]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes some races in one transaction, trying again as often as the budget allows. An error gives back the races
+    /// that are not written.
+    async fn write_part(
+        &mut self,
+        unit: u32,
+        settings: UnitSettings,
+        races: Vec<UnitRace>,
+    ) -> Result<(), (StoreError, Vec<UnitRace>)> {
+        let mut retries = Retries::new(self.run.settings.retry);
+        let mut part = Part { races, outcome: UnitOutcome::default() };
+        loop {
+            let error = match self.attempt(unit, settings, &mut part, retries.failures() > 0).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            self.session = None; // dropped broken, it is closed
+            let wait = match error.remedy() {
+                Remedy::RetryNow if !error.is_taken_over() => retries.failed(None),
+                Remedy::RetryLater(at_least) if !error.is_taken_over() => retries.failed(at_least),
+                _ => None,
+            };
+            let Some(wait) = wait else { return Err((error, part.races)) };
+            self.run.tell_retry("unit", Some(unit.into()), retries.failures(), micros(wait), &error);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        unit: u32,
+        settings: UnitSettings,
+        part: &mut Part,
+        again: bool,
+    ) -> Result<(), StoreError> {
+        let run = self.run;
+        let lock = run.lock();
+        let context = UnitContext {
+            event: run.event,
+            fence: lock.fence(),
+            unit,
+            settings,
+            probe: &run.probe,
+            metrics: &run.metrics,
+        };
+        if again {
+            lock.ensure().await?;
+        }
+        if self.session.as_ref().is_none_or(|s| !s.is_clean()) {
+            self.session = Some(Session::acquire(&run.store).await?);
+        }
+        let Some(session) = self.session.as_mut() else { return Err(StoreError::Aborted { what: "writing a unit" }) };
+        if again && settle(session, &context, part).await? {
+            run.tally().wrote(&part.races, &part.outcome);
+            return Ok(());
+        }
+        store::write_unit(session, &context, &part.races, &mut part.outcome).await?;
+        run.tally().wrote(&part.races, &part.outcome);
+        Ok(())
+    }
+
+    async fn give_up(&mut self, race: &UnitRace, error: &StoreError, retry: bool) -> Result<(), RunError> {
+        let id = race.race().listed.id;
+        let failed = Failed { race: id, url: self.run.source.race_url(id), cause: chain(error), retry };
+        self.run.give_up(failed).await
+    }
+
+    /// Closes the connection.
+    pub(super) async fn close(self) {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+    }
+}
+
+/// Reads the checkpoints of a part that is tried again. `true`: the commit that was in doubt did happen. Else what is
+/// stored is noted, so that the next attempt goes by it.
+async fn settle(session: &mut Session, context: &UnitContext<'_>, part: &mut Part) -> Result<bool, StoreError> {
+    let ids: Vec<u64> = part.races.iter().map(|r| r.race().listed.id).collect();
+    let checkpoints = store::read_checkpoints(session, &ids).await?;
+    let mut done = 0;
+    for race in &mut part.races {
+        let Some(checkpoint) = checkpoints.get(&race.race().listed.id) else { continue };
+        race.set_stored(checkpoint.stored);
+        let ours = checkpoint.fence == context.fence && checkpoint.state == Some(State::Written);
+        if ours && checkpoint.hash.as_ref() == Some(race.hash()) {
+            done += 1;
+        }
+    }
+    // One transaction wrote them all or none of them.
+    let committed = done == part.races.len();
+    if committed {
+        tracing::info!(unit = context.unit, "the commit that was in doubt did happen");
+        context.committed(&part.races);
+    }
+    Ok(committed)
+}
+
+impl Run {
+    /// Does something in the database, again where that may help.
+    pub(super) async fn in_database<T, F>(
+        &self,
+        what: &'static str,
+        mut work: impl FnMut(Session) -> F,
+    ) -> Result<T, RunError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut retries = Retries::new(self.settings.retry);
+        loop {
+            let attempt = async {
+                if retries.failures() > 0 {
+                    self.lock().ensure().await?;
+                }
+                work(Session::acquire(&self.store).await?).await
+            };
+            let error = match attempt.await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let wait = match error.remedy() {
+                _ if error.is_taken_over() => None,
+                Remedy::RetryNow => retries.failed(None),
+                Remedy::RetryLater(at_least) => retries.failed(at_least),
+                Remedy::BadRace | Remedy::Stop => None,
+            };
+            let Some(wait) = wait else { return Err(error.into()) };
+            self.tell_retry(what, None, retries.failures(), micros(wait), &error);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    pub(super) fn tell_retry(
+        &self,
+        what: &str,
+        id: Option<u64>,
+        attempt: u32,
+        wait_us: u64,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        let cause = chain(error);
+        crate::metrics::Metrics::count(&self.metrics.retries);
+        tracing::warn!(what, id, attempt, wait_us, cause, "failed; trying again");
+        self.probe.record(|| Record::Retry(Retry { what: what.to_owned(), id, attempt, wait_us, cause }));
+    }
+}
