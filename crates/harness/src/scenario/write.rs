@@ -31,21 +31,19 @@ impl Scenario {
             trials: NonZeroU32::new(*trials),
             oracles: Some(spanned(oracles.iter().map(|&o| spanned(file::Oracle(o))).collect())),
             event: Some(spanned(file::Event {
-                    kind: Some(event.kind),
-                    size: (custom.is_none() && !fixed).then(|| spanned(file::SizeName(event.size))),
-                    races: count(Totals::races),
-                    results: count(Totals::results),
-                    laps: count(Totals::laps),
-                    seed: Some(file::Seed(event.seed)),
-                    form: Some(event.form),
-                    revisions: event.revisions.clone(),
-                },
-            )),
+                kind: Some(event.kind),
+                size: (custom.is_none() && !fixed).then(|| spanned(file::SizeName(event.size))),
+                races: count(Totals::races),
+                results: count(Totals::results),
+                laps: count(Totals::laps),
+                seed: Some(file::Seed(event.seed)),
+                form: Some(event.form),
+                revisions: event.revisions.clone(),
+            })),
             engine: file::Engine {
-                profiles: (engine.command.is_none()).then(|| {
-                    spanned(engine.profiles.iter().cloned().map(|p| spanned(p)).collect())
-                }),
-                command: engine.command.clone().map(|c| spanned(c)),
+                profiles: (engine.command.is_none())
+                    .then(|| spanned(engine.profiles.iter().cloned().map(spanned).collect())),
+                command: engine.command.clone().map(spanned),
                 restarts: Some(engine.restarts),
                 timeout: Some(engine.timeout),
                 settings: engine
@@ -75,8 +73,7 @@ impl Scenario {
             expect: file::Expect {
                 outcome: Some(spanned(expect.outcome())),
                 failed: (!expect.failed.is_empty()).then(|| spanned(races(&expect.failed))),
-                earlier: (!expect.earlier.is_empty())
-                    .then(|| spanned(expect.earlier.iter().map(races).collect())),
+                earlier: (!expect.earlier.is_empty()).then(|| spanned(expect.earlier.iter().map(races).collect())),
             },
             fault: faults
                 .iter()
@@ -92,4 +89,3 @@ impl Scenario {
         format!("{comment}{}{body}", if comment.is_empty() { "" } else { "\n" })
     }
 }
-
