@@ -1,11 +1,8 @@
 //! Actions: everything that can go wrong on purpose. A closed set.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::when::names;
-use crate::nearest::UnknownName;
 use crate::quantity::Span;
 
 names! {

@@ -7,8 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use action::{Action, Need};
-pub use when::{Frame, Moment, When, WhenError};
 pub(crate) use when::names;
+pub use when::{Frame, Moment, When, WhenError};
 
 use crate::nearest::UnknownName;
 use crate::quantity::{NoSpan, Span, as_text};

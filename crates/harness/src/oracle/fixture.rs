@@ -100,6 +100,9 @@ fn attempt(pid: u32, started_us: u64) -> Attempt {
         failed: Vec::new(),
         retries: BTreeMap::new(),
         fetched: 3,
+        commits: 1,
+        batches: 1,
+        page_laps: BTreeMap::new(),
         stderr_tail: Vec::new(),
         feed_errors: Vec::new(),
     }

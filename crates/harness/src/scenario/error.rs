@@ -129,10 +129,7 @@ mod tests {
         let text = "a = 1\nküche = \"x\"\n";
         let start = text.find("\"x\"").unwrap();
         let error = ScenarioError::at("dir/s.toml", text, start..start + 3, "no such room");
-        assert_eq!(
-            error.to_string(),
-            "dir/s.toml:2:9: no such room\n  2 | küche = \"x\"\n    |         ^^^"
-        );
+        assert_eq!(error.to_string(), "dir/s.toml:2:9: no such room\n  2 | küche = \"x\"\n    |         ^^^");
     }
 
     #[test]

@@ -1,10 +1,6 @@
 //! What is ingested: a generated event and its revisions.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::faults::names;
-use crate::nearest::UnknownName;
 use crate::quantity::as_text;
 use crate::synth::{Correction, Form, Size, Synth};
 
@@ -117,7 +113,11 @@ impl EventSpec {
             EventKind::NoEntryList => Synth::no_entry_list(self.seed),
             EventKind::BadRace => Synth::bad_race(self.size, self.seed),
         };
-        let known = if self.revisions.is_empty() { Vec::new() } else { first.revision(Synth::REVISIONS).corrections().to_vec() };
+        let known = if self.revisions.is_empty() {
+            Vec::new()
+        } else {
+            first.revision(Synth::REVISIONS).corrections().to_vec()
+        };
         let mut all = vec![first];
         for (i, changes) in self.revisions.iter().enumerate() {
             let mut next = all[i].clone();

@@ -173,7 +173,9 @@ impl<'de> Deserialize<'de> for Value {
             type Value = Value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, a number or true/false (a setting with a dot in its name is quoted: \"liverc.min_delay\")")
+                f.write_str(
+                    "text, a number or true/false (a setting with a dot in its name is quoted: \"liverc.min_delay\")",
+                )
             }
 
             fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {

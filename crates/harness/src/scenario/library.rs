@@ -83,7 +83,11 @@ fn read(path: &str) -> Result<String, ScenarioError> {
 fn list_from(folder: &Path) -> Vec<Listed> {
     let mut all: Vec<Listed> = SHIPPED
         .iter()
-        .map(|(name, text)| Listed { name: (*name).to_owned(), description: first_comment(text), source: "built in".into() })
+        .map(|(name, text)| Listed {
+            name: (*name).to_owned(),
+            description: first_comment(text),
+            source: "built in".into(),
+        })
         .collect();
     // A folder that is not there, or a file that cannot be read, is no scenario; running it says why.
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -93,11 +97,8 @@ fn list_from(folder: &Path) -> Vec<Listed> {
         let (Some(name), Ok(text)) = (path.file_stem().and_then(|s| s.to_str()), std::fs::read_to_string(&path)) else {
             continue;
         };
-        let found = Listed {
-            name: name.to_owned(),
-            description: first_comment(&text),
-            source: path.display().to_string(),
-        };
+        let found =
+            Listed { name: name.to_owned(), description: first_comment(&text), source: path.display().to_string() };
         match all.iter_mut().find(|listed| listed.name == name) {
             Some(listed) => *listed = found,
             None => all.push(found),

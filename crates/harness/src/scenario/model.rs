@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use super::event::EventSpec;
 use crate::faults::{Fault, names};
-use crate::nearest::UnknownName;
 use crate::oracle::OracleName;
 use crate::quantity::{Bytes, Span, as_text};
 use crate::synth::Synth;
 use crate::trial::record::{ExpectedOutcome, Limits};
-use std::fmt;
-use std::str::FromStr;
 
 /// Names that a scenario may use and that are the engine's to know.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +19,7 @@ pub struct Known<'a> {
 }
 
 /// What is ingested, how the world behaves, what goes wrong, what must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     /// Name of its file, without folder and `.toml`.
     pub name: String,

@@ -67,7 +67,10 @@ impl Scenario {
         let Overrides { profiles, trials, seed, settings, command, faults, database_rtt, liverc_latency } = overrides;
         if let Some(command) = command {
             if !command.iter().any(|arg| arg.contains("{event_id}")) {
-                return Err(flag("--engine", "the command does not say which event: put {event_id} among its arguments"));
+                return Err(flag(
+                    "--engine",
+                    "the command does not say which event: put {event_id} among its arguments",
+                ));
             }
             self.engine.command = Some(command.clone());
             self.engine.profiles.clear();
@@ -75,7 +78,10 @@ impl Scenario {
         }
         if self.engine.command.is_some() && !(profiles.is_empty() && settings.is_empty()) {
             let name = if profiles.is_empty() { "--set" } else { "--profile" };
-            return Err(flag(name, "profiles and settings are the built-in engine's; another engine's command has none"));
+            return Err(flag(
+                name,
+                "profiles and settings are the built-in engine's; another engine's command has none",
+            ));
         }
         for profile in profiles {
             if !known.profiles.contains(&profile.as_str()) {

@@ -59,7 +59,10 @@ impl Scenario {
             description: first_comment(text),
             engine: engine_of(&source, engine, known)?,
             network: network_of(&source, network)?,
-            liverc: LivercSpec { max_in_flight: liverc.max_in_flight.map(NonZeroU32::get), min_delay: liverc.min_delay },
+            liverc: LivercSpec {
+                max_in_flight: liverc.max_in_flight.map(NonZeroU32::get),
+                min_delay: liverc.min_delay,
+            },
             limits: Limits {
                 engine_peak_rss_bytes: limits.engine_peak.map(|b| b.0),
                 max_in_flight: limits.max_in_flight.map(NonZeroU32::get),
@@ -78,7 +81,8 @@ impl Scenario {
     #[must_use]
     pub fn resolved(&self) -> String {
         let spanned = |value| Spanned::new(0..0, value);
-        let Self { name: _, description, event, engine, network, liverc, faults, expect, oracles, limits, trials } = self;
+        let Self { name: _, description, event, engine, network, liverc, faults, expect, oracles, limits, trials } =
+            self;
         let custom = match event.size {
             Size::Custom(totals) => Some(totals),
             Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
@@ -103,8 +107,9 @@ impl Scenario {
                 },
             )),
             engine: file::Engine {
-                profiles: (engine.command.is_none())
-                    .then(|| Spanned::new(0..0, engine.profiles.iter().cloned().map(|p| Spanned::new(0..0, p)).collect())),
+                profiles: (engine.command.is_none()).then(|| {
+                    Spanned::new(0..0, engine.profiles.iter().cloned().map(|p| Spanned::new(0..0, p)).collect())
+                }),
                 command: engine.command.clone().map(|c| Spanned::new(0..0, c)),
                 restarts: Some(engine.restarts),
                 timeout: Some(engine.timeout),
@@ -161,7 +166,8 @@ fn stem(file: &str) -> &str {
 
 /// The comment that a file opens with, its lines joined by line feeds.
 pub(super) fn first_comment(text: &str) -> String {
-    let lines = text.lines().skip_while(|line| line.trim().is_empty()).map_while(|line| line.trim_start().strip_prefix('#'));
+    let lines =
+        text.lines().skip_while(|line| line.trim().is_empty()).map_while(|line| line.trim_start().strip_prefix('#'));
     lines.map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
@@ -173,7 +179,11 @@ fn event_of(source: &Source<'_>, event: Spanned<file::Event>) -> Result<EventSpe
     let given = size.as_ref().map(Spanned::span).or_else(|| custom.into_iter().flatten().next().map(Spanned::span));
     let size = match (size, races, results, laps) {
         _ if kind.has_fixed_size() => match given {
-            Some(span) => return Err(source.at(span, format!("an event of the kind `{kind}` has a size of its own: leave it out"))),
+            Some(span) => {
+                return Err(
+                    source.at(span, format!("an event of the kind `{kind}` has a size of its own: leave it out"))
+                );
+            }
             None => Size::Small,
         },
         (Some(size), None, None, None) => size.into_inner().0,
@@ -211,7 +221,9 @@ fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Res
         }
         let builtin = profiles.as_ref().map(Spanned::span).or_else(|| settings.keys().next().map(Spanned::span));
         if let Some(span) = builtin {
-            return Err(source.at(span, "profiles and settings are the built-in engine's; with a command there are none"));
+            return Err(
+                source.at(span, "profiles and settings are the built-in engine's; with a command there are none")
+            );
         }
     }
     let profiles = match profiles {
@@ -284,7 +296,8 @@ fn expect_of(source: &Source<'_>, expect: file::Expect, revisions: usize) -> Res
     }
     let earlier = match earlier {
         Some(list) if list.get_ref().len() > revisions => {
-            let message = format!("the event has {revisions} revisions before its last, this list has {}", list.get_ref().len());
+            let message =
+                format!("the event has {revisions} revisions before its last, this list has {}", list.get_ref().len());
             return Err(source.at(list.span(), message));
         }
         other => other.map(Spanned::into_inner).unwrap_or_default(),
@@ -300,7 +313,8 @@ fn oracles_of(
     listed: Spanned<Vec<Spanned<file::Oracle>>>,
 ) -> Result<Vec<crate::oracle::OracleName>, ScenarioError> {
     if listed.get_ref().is_empty() {
-        return Err(source.at(listed.span(), "a scenario that lists no oracle shows nothing; leave the key out for all of them"));
+        return Err(source
+            .at(listed.span(), "a scenario that lists no oracle shows nothing; leave the key out for all of them"));
     }
     let mut names = Vec::new();
     for oracle in listed.into_inner() {
@@ -399,7 +413,10 @@ for = "500ms"
         assert_eq!(scenario.network.database_bandwidth, Some(Bytes(100_000_000)));
         assert_eq!(scenario.limits.engine_peak_rss_bytes, Some(150_000_000));
         assert_eq!(scenario.faults[1].to_string(), "commit#3:sent=db-blackhole:500ms");
-        assert_eq!((scenario.must_fail(1), scenario.must_fail(2), scenario.must_fail(3)), (&[][..], &[1, 2][..], &[3][..]));
+        assert_eq!(
+            (scenario.must_fail(1), scenario.must_fail(2), scenario.must_fail(3)),
+            (&[][..], &[1, 2][..], &[3][..])
+        );
         let text = scenario.resolved();
         assert_eq!(parse(&text).unwrap(), scenario, "{text}");
     }
@@ -428,9 +445,18 @@ for = "500ms"
             ("trails = 3\n[event]\nsize = \"small\"", ":1:1: unknown key `trails`; did you mean `trials`?"),
             ("[evnt]\nsize = \"small\"", ":1:2: unknown key `evnt`; did you mean `event`?"),
             ("[event]\nsize = \"small\"\n[criteria]\ntime = 1", ":3:2: unknown key `criteria`; keys here: "),
-            ("[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"", ":4:1: unknown key `database_rt`; did you mean `database_rtt`?"),
-            ("[event]\nsize = \"small\"\n[[fault]]\nwhen = \"mid-batch\"\ndoo = \"crash\"", ":5:1: unknown key `doo`; did you mean `do`?"),
-            ("[event]\nsize = \"small\"\n[limits]\nengine_peek = \"1MB\"", "unknown key `engine_peek`; did you mean `engine_peak`?"),
+            (
+                "[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"",
+                ":4:1: unknown key `database_rt`; did you mean `database_rtt`?",
+            ),
+            (
+                "[event]\nsize = \"small\"\n[[fault]]\nwhen = \"mid-batch\"\ndoo = \"crash\"",
+                ":5:1: unknown key `doo`; did you mean `do`?",
+            ),
+            (
+                "[event]\nsize = \"small\"\n[limits]\nengine_peek = \"1MB\"",
+                "unknown key `engine_peek`; did you mean `engine_peak`?",
+            ),
         ] {
             assert!(mistake(text).contains(says), "{text}: {}", mistake(text));
         }
@@ -441,17 +467,44 @@ for = "500ms"
         let event = "[event]\nsize = \"small\"\n";
         for (text, says) in [
             ("[event]\nsize = \"lrage\"".to_owned(), ":2:8: unknown size `lrage`; did you mean `large`?"),
-            (format!("oracles = [\"content\", \"durabel\"]\n{event}"), ":1:23: unknown oracle `durabel`; did you mean `durable`?"),
+            (
+                format!("oracles = [\"content\", \"durabel\"]\n{event}"),
+                ":1:23: unknown oracle `durabel`; did you mean `durable`?",
+            ),
             (format!("{event}form = \"row\""), ":3:8: unknown form of pages `row`; did you mean `raw`?"),
-            (format!("{event}kind = \"edge-case\""), ":3:8: unknown kind of event `edge-case`; did you mean `edge-cases`?"),
-            (format!("{event}revisions = [[\"lap-remove\"]]"), ":3:15: unknown correction `lap-remove`; did you mean `lap-removed`?"),
-            (format!("{event}[engine]\nprofiles = [\"fast\", \"befor\"]"), ":4:21: unknown profile `befor`; did you mean `before`?"),
-            (format!("{event}[engine.settings]\nlap_bach = 3"), ":4:1: unknown setting `lap_bach`; did you mean `lap_batch`?"),
-            (format!("{event}[expect]\noutcome = \"partail\""), ":4:11: unknown outcome `partail`; did you mean `partial`?"),
-            (format!("{event}[[fault]]\nwhen = \"mid-bacth#2\"\ndo = \"crash\""), ":4:8: unknown step `mid-bacth`; did you mean `mid-batch`?"),
-            (format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"carsh\""), ":5:6: unknown fault `carsh`; did you mean `crash`?"),
+            (
+                format!("{event}kind = \"edge-case\""),
+                ":3:8: unknown kind of event `edge-case`; did you mean `edge-cases`?",
+            ),
+            (
+                format!("{event}revisions = [[\"lap-remove\"]]"),
+                ":3:15: unknown correction `lap-remove`; did you mean `lap-removed`?",
+            ),
+            (
+                format!("{event}[engine]\nprofiles = [\"fast\", \"befor\"]"),
+                ":4:21: unknown profile `befor`; did you mean `before`?",
+            ),
+            (
+                format!("{event}[engine.settings]\nlap_bach = 3"),
+                ":4:1: unknown setting `lap_bach`; did you mean `lap_batch`?",
+            ),
+            (
+                format!("{event}[expect]\noutcome = \"partail\""),
+                ":4:11: unknown outcome `partail`; did you mean `partial`?",
+            ),
+            (
+                format!("{event}[[fault]]\nwhen = \"mid-bacth#2\"\ndo = \"crash\""),
+                ":4:8: unknown step `mid-bacth`; did you mean `mid-batch`?",
+            ),
+            (
+                format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"carsh\""),
+                ":5:6: unknown fault `carsh`; did you mean `crash`?",
+            ),
             (format!("{event}[network]\ndatabase_rtt = \"5\""), ":4:16: `5` is no duration"),
-            (format!("{event}[network]\ndatabase_rtt = 5"), ":4:16: invalid type: integer `5`, expected a duration in quotes"),
+            (
+                format!("{event}[network]\ndatabase_rtt = 5"),
+                ":4:16: invalid type: integer `5`, expected a duration in quotes",
+            ),
             (format!("{event}[network]\ndatabase_bandwidth = \"0MB\""), ":4:22: a bandwidth of nothing"),
             (format!("{event}[limits]\nengine_peak = \"lots\""), ":4:15: `lots` is no size"),
             (format!("{event}[liverc]\nmax_in_flight = 0"), ":4:17: invalid value: integer `0`"),
@@ -475,16 +528,28 @@ for = "500ms"
             (format!("oracles = []\n{event}"), ":1:11: a scenario that lists no oracle"),
             (format!("oracles = [\"exit\", \"exit\"]\n{event}"), ":1:20: the oracle `exit` stands here twice"),
             (format!("{event}[engine]\nprofiles = []"), ":4:12: there is no profile"),
-            (format!("{event}[engine]\nprofiles = [\"fast\", \"fast\"]"), ":4:21: the profile `fast` stands here twice"),
+            (
+                format!("{event}[engine]\nprofiles = [\"fast\", \"fast\"]"),
+                ":4:21: the profile `fast` stands here twice",
+            ),
             (format!("{event}[engine]\ncommand = []"), ":4:11: the command is empty"),
             (format!("{event}[engine]\ncommand = [\"x\"]"), "put {event_id}"),
-            (format!("{event}[engine]\nprofiles = [\"fast\"]\ncommand = [\"x\", \"{{event_id}}\"]"), ":4:12: profiles and settings are"),
-            (format!("{event}[engine.settings]\nliverc = {{ min_delay = \"1s\" }}"), "expected text, a number or true/false"),
+            (
+                format!("{event}[engine]\nprofiles = [\"fast\"]\ncommand = [\"x\", \"{{event_id}}\"]"),
+                ":4:12: profiles and settings are",
+            ),
+            (
+                format!("{event}[engine.settings]\nliverc = {{ min_delay = \"1s\" }}"),
+                "expected text, a number or true/false",
+            ),
             (format!("{event}[expect]\noutcome = \"partial\""), ":4:11: say which races must fail"),
             (format!("{event}[expect]\nfailed = [3]"), ":4:10: where races must fail"),
             (format!("{event}[expect]\noutcome = \"partial\"\nfailed = []"), ":5:10: in a partial outcome"),
             (format!("{event}[expect]\nearlier = [[1]]"), ":4:11: the event has 0 revisions"),
-            (format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"crash\"\nfor = \"1s\""), "`crash` happens at once"),
+            (
+                format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"crash\"\nfor = \"1s\""),
+                "`crash` happens at once",
+            ),
             (format!("{event}[[fault]]\ndo = \"crash\""), "the key `when` is missing"),
             (format!("{event}size = \"large\""), ":3:1: "),
             ("[event\nsize".to_owned(), ":1:"),
