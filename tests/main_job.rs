@@ -7,8 +7,7 @@ use support::{Reports, assert_passed, harness, run, text, verdicts};
 #[test]
 fn a_small_event_is_ingested_verified_and_reported_under_each_profile() {
     let reports = Reports::new();
-    let output =
-        run(&reports, &["small-event", "--profile", "before", "--profile", "after", "--profile", "fast"]);
+    let output = run(&reports, &["small-event", "--profile", "before", "--profile", "after", "--profile", "fast"]);
     assert_passed(&output, &reports);
     let result = reports.result();
     let profiles: Vec<&str> =

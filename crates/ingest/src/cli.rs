@@ -96,7 +96,8 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
         layers.read_file(path)?;
     }
     let own = ["INGEST_LOG", "INGEST_CONFIG"];
-    let vars = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let vars =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     layers.read_environment(vars.filter(|(name, _)| !own.contains(&name.as_str())))?;
     for (name, value) in args::setting_flags(matches) {
         layers.set(name, value, Said::Flag(name.replace(['.', '_'], "-")))?;
@@ -128,8 +129,9 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
         return Err(Failure::Usage("an event needs --track and its id".to_owned()));
     };
     let json = matches.get_flag("json");
-    let store = store(matches, &settings)?;
-    block_on(async move {
+    block_on(async {
+        // A pool is made where a runtime is.
+        let store = store(matches, &settings)?;
         let source = Source::site(&settings.liverc, &settings.retry, track).map_err(Failure::Usage)?;
         let run = Run::new(id, store, source, settings, probe);
         stop_on_signals(run.stop());
@@ -142,7 +144,8 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
 /// SIGINT and SIGTERM end the run in good order; a second one ends the process.
 fn stop_on_signals(stop: tokio_util::sync::CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return tracing::warn!("cannot listen for signals: SIGINT will roll back the unit that is being written");
     };
     tokio::spawn(async move {
@@ -169,8 +172,8 @@ fn stop_on_signals(stop: tokio_util::sync::CancellationToken) {
 
 fn migrate(matches: &ArgMatches) -> Result<u8, Failure> {
     let settings = settings(matches)?;
-    let store = store(matches, &settings)?;
-    block_on(async move {
+    block_on(async {
+        let store = store(matches, &settings)?;
         store.migrate().await?;
         store.close().await;
         println!("the schema is up to date");
@@ -180,10 +183,10 @@ fn migrate(matches: &ArgMatches) -> Result<u8, Failure> {
 
 fn status(matches: &ArgMatches) -> Result<u8, Failure> {
     let settings = settings(matches)?;
-    let store = store(matches, &settings)?;
     let Some(&id) = matches.get_one::<u64>("id") else { return Err(Failure::Usage("which event?".to_owned())) };
     let (json, rehash) = (matches.get_flag("json"), matches.get_flag("rehash"));
-    block_on(async move {
+    block_on(async {
+        let store = store(matches, &settings)?;
         let mut session = Session::acquire(&store).await?;
         let status = crate::store::status(&mut session, id, rehash).await;
         session.close().await;

@@ -2,8 +2,8 @@
 
 mod completions;
 mod failure;
-mod list;
 mod lab;
+mod list;
 mod progress;
 mod report;
 mod run;

@@ -17,7 +17,9 @@ impl Bar {
             Some(0),
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
         );
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {msg} {wide_bar} {pos}/{len} races {elapsed}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {prefix} {msg} {wide_bar} {pos}/{len} races {elapsed}")
+        {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(100));

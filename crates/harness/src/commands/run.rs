@@ -1,7 +1,7 @@
 //! `harness run SCENARIO`: ingest, verify every row, measure, report.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use sandbox::postgres::{Choice, Options};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Bar;
-use super::{ENVIRONMENT, Failure, INTERRUPTED, lab};
+use super::{Failure, INTERRUPTED, lab};
 use crate::clock::{monotonic_us, now_rfc3339};
 use crate::report;
 use crate::scenario::{self, Known, Overrides, Scenario};
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Lab};
 use crate::trial::plan::{self, TrialPlan};
-use crate::trial::record::{Environment, RunRecord, SCHEMA, TrialRecord};
+use crate::trial::record::{Environment, RunRecord, SCHEMA};
 
 /// Arguments.
 #[derive(clap::Args, Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Args {
     profiles: Vec<String>,
     /// Trials per profile
     #[arg(long, value_name = "N")]
-    trials: Option<u32>,
+    trials: Option<NonZeroU32>,
     /// Seed of the synthetic event
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -75,28 +75,19 @@ pub fn main(args: Args) -> Result<u8, Failure> {
 }
 
 fn resolve(args: &Args) -> Result<Scenario, Failure> {
-    let mut settings = BTreeMap::new();
-    for text in &args.settings {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("--set {text}: write NAME=VALUE, as in race_concurrency=4")))?;
-        settings.insert(name.trim().to_owned(), value.trim().to_owned());
-    }
-    let command = args.engine.as_deref().map(|c| c.split_whitespace().map(str::to_owned).collect());
-    let overrides = Overrides {
+    let mut overrides = Overrides {
         profiles: args.profiles.clone(),
-        settings,
-        command,
         trials: args.trials,
         seed: args.seed,
+        command: args.engine.as_deref().map(|c| c.split_whitespace().map(str::to_owned).collect()),
         ..Overrides::default()
     };
-    let profiles = ingest::cli::profile_names();
-    let names = ingest::cli::setting_names();
-    let known = Known { profiles: &profiles, settings: &names };
-    let mut scenario = scenario::load(&args.scenario, known).map_err(Failure::usage)?;
-    scenario.apply(&overrides, known).map_err(Failure::usage)?;
-    Ok(scenario)
+    for text in &args.settings {
+        overrides.set(text).map_err(Failure::usage)?;
+    }
+    let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
+    let known = Known { profiles: &profiles, settings: &settings };
+    scenario::load(&args.scenario, known).and_then(|s| s.with(&overrides, known)).map_err(Failure::usage)
 }
 
 fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {
@@ -186,7 +177,11 @@ async fn trials(
     drive::Progress::phase(bar, "making the event");
     let revisions = revisions(scenario).await?;
     // Another engine has no profiles: one series of trials, under its own name.
-    let series = if scenario.engine.profiles.is_empty() { vec!["external".to_owned()] } else { scenario.engine.profiles.clone() };
+    let series = if scenario.engine.profiles.is_empty() {
+        vec!["external".to_owned()]
+    } else {
+        scenario.engine.profiles.clone()
+    };
     let total = scenario.trials * u32::try_from(series.len()).unwrap_or(1);
     let mut number = 0;
     for _ in 0..scenario.trials {
@@ -237,8 +232,7 @@ fn conclude(args: &Args, mut record: RunRecord, dir: &Path) -> Result<u8, Failur
     report::write(&record, dir)?;
     report::write_index(&args.out)?;
     if args.json {
-        let json = report::result_json(&record)
-            .map_err(|e| Failure { code: ENVIRONMENT, ..Failure::environment(e) })?;
+        let json = report::result_json(&record).map_err(Failure::environment)?;
         print!("{json}");
     } else {
         let terminal = std::io::stdout().is_terminal();

@@ -11,9 +11,9 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::drive::{Broken, Progress};
+use super::observe::database;
 use super::observe::feed::{self, FeedFile};
 use super::plan::{Revision, TrialPlan};
-use super::observe::database;
 use super::record::{Attempt, Exit, Interlude, Snapshot};
 use crate::stats::{Histogram, Stage};
 use crate::world::engine::{Ended, Engine, EngineCommand, ProcessEvent, tail};
@@ -128,11 +128,7 @@ pub async fn until_done(
     Ok(all)
 }
 
-async fn one(
-    watch: &Watch<'_>,
-    number: u32,
-    stages: &mut BTreeMap<Stage, Histogram>,
-) -> Result<Watched, Broken> {
+async fn one(watch: &Watch<'_>, number: u32, stages: &mut BTreeMap<Stage, Histogram>) -> Result<Watched, Broken> {
     let stem = format!("{}-{}", watch.ingestion + 1, number + 1);
     let feed_path = watch.dir.join(format!("feed-{stem}.jsonl"));
     let log = watch.dir.join(format!("engine-{stem}.log"));

@@ -122,9 +122,11 @@ pub fn revisions(scenario: &Scenario) -> Result<Vec<Arc<Revision>>, PlanError> {
 
 fn revision(scenario: &Scenario, number: usize, synth: Synth) -> Result<Revision, PlanError> {
     let order = synth.race_ids();
-    let expect = scenario
-        .expected_outcome(number, &synth)
-        .map_err(|place| PlanError::Race { place, revision: number, races: order.len() })?;
+    let expect = scenario.expected_outcome(number, &synth).map_err(|place| PlanError::Race {
+        place,
+        revision: number,
+        races: order.len(),
+    })?;
     let mut expected: Tables = RowKind::ALL.into_iter().map(|kind| (kind, BTreeMap::new())).collect();
     for group in rows::expected_groups(&synth) {
         let digest = group.digest();

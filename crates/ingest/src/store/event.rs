@@ -99,9 +99,8 @@ pub async fn record(session: &mut Session, event: &Event, fence: i64) -> Result<
 
     let listed: HashSet<u64> = event.races.iter().map(|r| r.id).collect();
     let left: Vec<u64> = checkpoints.keys().filter(|race| !listed.contains(race)).copied().collect();
-    let missing = listed.iter().any(|race| {
-        checkpoints.get(race).is_none_or(|c| !c.stored || c.state != Some(State::Written))
-    });
+    let missing =
+        listed.iter().any(|race| checkpoints.get(race).is_none_or(|c| !c.stored || c.state != Some(State::Written)));
     let stays_full = depth == Depth::LapsFull && !missing && left.is_empty();
     let now = if stays_full { Depth::LapsFull } else { Depth::Partial };
 
