@@ -9,6 +9,7 @@ use super::Verdict;
 use super::check::{Check, Finding, count, megabytes};
 use super::same_content::{pairs, ran};
 use super::stored::must_fail;
+use super::tables::nothing_there;
 use crate::trial::record::{Ingestion, TrialRecord};
 
 /// WAL that a second ingestion may write whatever its size: the lock's row, running-transaction records, statistics.
@@ -42,7 +43,7 @@ pub fn check(record: &TrialRecord) -> Finding {
             return Finding { verdict: Verdict::NotJudged, evidence: vec![text] };
         }
         judge(&mut check, record, earlier, again);
-        if promise.is_none() && check.found() > 0 {
+        if promise.is_none() && check.is_violated() {
             // Nobody said that rows must stay: that some did not is no violation then.
             check = Check::default();
             check.missing(format!("rows were rewritten, and whether {SETTING} was on is not known"));
@@ -74,6 +75,9 @@ fn judge(check: &mut Check, record: &TrialRecord, earlier: &Ingestion, again: &I
     let before = check.found();
     if let Err(why) = ran(again) {
         check.missing(format!("the second ingestion shows nothing: {why}"));
+    }
+    if nothing_there(&earlier.expected, &earlier.observed.tables) {
+        check.missing("nothing was stored that a second ingestion could have written again");
     }
     // Two witnesses: the rows that are younger than the ingestion, and a digest over all. One suffices; both must agree.
     let young = rewritten(again);
@@ -193,7 +197,7 @@ mod tests {
         no_again.ingestions.truncate(1);
         let mut gave_up = fixture::healthy();
         gave_up.ingestions[1].attempts[0].exit = Exit::Code(75);
-        for record in [neither, no_again, gave_up] {
+        for record in [neither, no_again, gave_up, fixture::idle()] {
             assert_eq!(check(&record).verdict, Verdict::Unknown);
         }
         let mut no_wal = fixture::healthy();
