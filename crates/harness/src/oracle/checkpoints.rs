@@ -108,10 +108,11 @@ mod tests {
             finding.evidence[0],
             "revision 1: 3 checkpoints over 60 laps agree with the stored rows, hashes recomputed"
         );
-        let spoils: [(fn(&mut Snapshot), &str); 9] = [
+        type Spoil = fn(&mut Snapshot);
+        let spoils: [(Spoil, &str); 9] = [
             (|s| s.checkpoints.get_mut(&101).unwrap().lap_count += 1, "ahead"),
             (|s| s.checkpoints.get_mut(&101).unwrap().lap_count -= 1, "behind"),
-            (|s| _ = s.laps_stored.insert(101, 19), "ahead"),
+            (|s| *s.laps_stored.get_mut(&101).unwrap() = 19, "ahead"),
             (|s| s.checkpoints.get_mut(&101).unwrap().hash = Some("stale".into()), "hash"),
             (|s| s.checkpoints.get_mut(&101).unwrap().hash = None, "no hash"),
             (|s| drop(s.checkpoints.remove(&102)), "without a checkpoint"),

@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn anything_left_is_violated() {
         assert_eq!(check(&fixture::healthy()).verdict, Verdict::Held);
-        let spoils: [(fn(&mut Aftermath), &str); 5] = [
+        type Spoil = fn(&mut Aftermath);
+        let spoils: [(Spoil, &str); 5] = [
             (|a| a.advisory_locks = 1, "1 advisory lock held"),
             (|a| a.connections = 2, "2 connections of the engine open"),
             (|a| a.open_transactions = 1, "1 transaction of the engine open"),

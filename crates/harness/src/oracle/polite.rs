@@ -107,7 +107,7 @@ mod tests {
         record.liverc.as_mut().unwrap()
     }
 
-    fn page<'a>(record: &'a mut TrialRecord, ingestion: u32, race: u64) -> &'a mut PageRequests {
+    fn page(record: &mut TrialRecord, ingestion: u32, race: u64) -> &mut PageRequests {
         let path = fixture::race_path(race);
         seen(record).pages.iter_mut().find(|p| p.ingestion == ingestion && p.path == path).unwrap()
     }

@@ -11,6 +11,7 @@ mod library;
 mod model;
 mod overrides;
 mod read;
+mod write;
 
 pub use error::ScenarioError;
 pub use event::{Change, EventError, EventKind, EventSpec, PageForm};

@@ -1,4 +1,4 @@
-//! From a file's text to a scenario, and back.
+//! From a file's text to a scenario.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -75,86 +75,6 @@ impl Scenario {
             expect,
             oracles,
         })
-    }
-
-    /// The scenario as TOML with nothing left open, the description as its first comment. Reads back equal.
-    #[must_use]
-    pub fn resolved(&self) -> String {
-        let spanned = |value| Spanned::new(0..0, value);
-        let Self { name: _, description, event, engine, network, liverc, faults, expect, oracles, limits, trials } =
-            self;
-        let custom = match event.size {
-            Size::Custom(totals) => Some(totals),
-            Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
-        };
-        let count = |of: fn(Totals) -> u32| custom.map(|totals| Spanned::new(0..0, of(totals)));
-        let fixed = event.kind.has_fixed_size();
-        let races = |places: &Vec<u32>| places.iter().filter_map(|&place| NonZeroU32::new(place)).collect::<Vec<_>>();
-        let file = file::File {
-            trials: NonZeroU32::new(*trials),
-            oracles: Some(Spanned::new(0..0, oracles.iter().map(|&o| Spanned::new(0..0, file::Oracle(o))).collect())),
-            event: Some(Spanned::new(
-                0..0,
-                file::Event {
-                    kind: Some(event.kind),
-                    size: (custom.is_none() && !fixed).then(|| Spanned::new(0..0, file::SizeName(event.size))),
-                    races: count(Totals::races),
-                    results: count(Totals::results),
-                    laps: count(Totals::laps),
-                    seed: Some(file::Seed(event.seed)),
-                    form: Some(event.form),
-                    revisions: event.revisions.clone(),
-                },
-            )),
-            engine: file::Engine {
-                profiles: (engine.command.is_none()).then(|| {
-                    Spanned::new(0..0, engine.profiles.iter().cloned().map(|p| Spanned::new(0..0, p)).collect())
-                }),
-                command: engine.command.clone().map(|c| Spanned::new(0..0, c)),
-                restarts: Some(engine.restarts),
-                timeout: Some(engine.timeout),
-                settings: engine
-                    .settings
-                    .iter()
-                    .map(|(name, value)| (Spanned::new(0..0, name.clone()), file::Value(value.clone())))
-                    .collect(),
-            },
-            network: file::Network {
-                database_rtt: network.database_rtt,
-                database_jitter: network.database_jitter,
-                database_bandwidth: network.database_bandwidth.map(spanned),
-                liverc_latency: network.liverc_latency,
-                liverc_jitter: network.liverc_jitter,
-                liverc_bandwidth: network.liverc_bandwidth.map(spanned),
-            },
-            liverc: file::Liverc {
-                max_in_flight: liverc.max_in_flight.and_then(NonZeroU32::new),
-                min_delay: liverc.min_delay,
-            },
-            limits: file::Limits {
-                engine_peak: limits.engine_peak_rss_bytes.map(Bytes),
-                max_in_flight: limits.max_in_flight.and_then(NonZeroU32::new),
-                connections: limits.connections.and_then(NonZeroU32::new),
-                attempts_per_page: limits.attempts_per_page.and_then(NonZeroU32::new),
-            },
-            expect: file::Expect {
-                outcome: Some(Spanned::new(0..0, expect.outcome())),
-                failed: (!expect.failed.is_empty()).then(|| Spanned::new(0..0, races(&expect.failed))),
-                earlier: (!expect.earlier.is_empty())
-                    .then(|| Spanned::new(0..0, expect.earlier.iter().map(races).collect())),
-            },
-            fault: faults
-                .iter()
-                .map(|f| {
-                    let written = f.written_duration();
-                    Spanned::new(0..0, file::Fault { when: f.when().clone(), action: f.action(), duration: written })
-                })
-                .collect(),
-        };
-        let comment: String = description.lines().map(|line| format!("# {line}\n")).collect();
-        // Every value above is one that TOML can hold; were it not, the error stands where the text would.
-        let body = toml::to_string(&file).unwrap_or_else(|e| format!("# cannot be written: {e}\n"));
-        format!("{comment}{}{body}", if comment.is_empty() { "" } else { "\n" })
     }
 }
 
