@@ -1,7 +1,6 @@
 //! `harness run SCENARIO`: ingest, verify every row, measure, report.
 
 use std::io::IsTerminal as _;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ pub struct Args {
     profiles: Vec<String>,
     /// Trials per profile
     #[arg(long, value_name = "N")]
-    trials: Option<NonZeroU32>,
+    trials: Option<u32>,
     /// Seed of the synthetic event
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -87,7 +86,9 @@ fn resolve(args: &Args) -> Result<Scenario, Failure> {
     }
     let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
     let known = Known { profiles: &profiles, settings: &settings };
-    scenario::load(&args.scenario, known).and_then(|s| s.with(&overrides, known)).map_err(Failure::usage)
+    let mut scenario = scenario::load(&args.scenario, known).map_err(Failure::usage)?;
+    scenario.apply(&overrides, known).map_err(Failure::usage)?;
+    Ok(scenario)
 }
 
 fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {
