@@ -1,5 +1,7 @@
 //! The main job as a user runs it: a scenario on a real PostgreSQL, verified, measured and reported.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod support;
 
 use support::{Reports, assert_passed, harness, run, text, verdicts};
