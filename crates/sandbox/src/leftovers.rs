@@ -117,7 +117,7 @@ pub fn start_of(pid: i32) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thing {
-    /// A directory of ours.
+    /// A directory of ours. Its own name must contain the run's [`Identity`], else it will not be removed.
     Directory(PathBuf),
     /// A process.
     Process {

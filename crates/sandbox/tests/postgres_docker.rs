@@ -67,6 +67,8 @@ async fn a_container_starts_tells_what_it_is_and_is_removed_with_its_volume() {
     assert_eq!((facts.kind, facts.image.as_deref()), (Kind::Docker, Some(LOCAL_IMAGE)));
     assert!(facts.pg_stat_statements && facts.version_num >= 130_000, "{facts:?}");
     assert_eq!((facts.settings["fsync"].as_str(), facts.settings["max_connections"].as_str()), ("on", "200"));
+    let password = server.admin_url().expose().split(['@', ':']).nth(2).unwrap().to_owned();
+    assert!(password.len() == 32 && !format!("{server:?}").contains(&password), "no password in debug output");
     let name = name_of(&server);
     let published = docker(&["port", &name]).unwrap();
     assert_eq!(published, format!("5432/tcp -> 127.0.0.1:{}", server.admin_url().port()), "on loopback only");

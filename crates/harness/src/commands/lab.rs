@@ -48,7 +48,9 @@ pub async fn open(
             return Err(error.into());
         }
     };
-    Ok((Lab { server, templates, template, map: RowMap::default(), engine, out }, environment))
+    let admin = sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_lazy(server.admin_url().expose());
+    let admin = admin.map_err(|e| Failure::environment(format!("connecting to PostgreSQL: {e}")))?;
+    Ok((Lab { admin, server, templates, template, map: RowMap::default(), engine, out }, environment))
 }
 
 /// Migrates a database by the built-in engine's own verb.

@@ -36,6 +36,8 @@ pub struct Lab {
     pub map: RowMap,
     /// How an engine is started.
     pub engine: EngineSpec,
+    /// The harness's connections to the server's own database.
+    pub admin: PgPool,
     /// The run's directory.
     pub out: PathBuf,
 }
@@ -243,7 +245,7 @@ impl Trial<'_> {
         database::keep_rows(&self.pool, &self.lab.map, revision.event_id).await?;
         let horizon = database::horizon(&self.pool).await?;
         sqlx::query("CHECKPOINT").execute(&self.pool).await?;
-        let statements_before = statements::read(&self.pool, &role).await?;
+        let statements_before = statements::read(&self.lab.admin, self.database.name(), &role).await?;
         let meter = self.lab.server.meter(METER_EVERY).ok();
         let mut connection = self.pool.acquire().await?;
         let wal_before = wal_position(&mut connection).await?;
@@ -275,7 +277,7 @@ impl Trial<'_> {
         };
         let settled = aftermath::settle(&self.pool, &role).await?;
         tracing::debug!(?settled, "the engine's sessions");
-        let costs = match (statements_before, statements::read(&self.pool, &role).await?) {
+        let costs = match (statements_before, statements::read(&self.lab.admin, self.database.name(), &role).await?) {
             (Some(before), Some(after)) => Some(statements::since(&before, &after)),
             _ => None,
         };

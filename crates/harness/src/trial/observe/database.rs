@@ -59,6 +59,7 @@ pub async fn snapshot(
     snapshot.checkpoints = checkpoints(&mut tx, id).await?;
     snapshot.laps_stored = laps_stored(&mut tx, id).await?;
     snapshot.xmins = xmins(&mut tx, id).await?;
+    snapshot.xmin_digest = Some(xmin_digest(&mut tx, id).await?);
     if let Some(horizon) = horizon {
         snapshot.rewritten = rewritten(&mut tx, id, horizon).await?;
     }
@@ -139,7 +140,9 @@ pub fn differences(kind: RowKind, group: u64, expected: Vec<String>, observed: V
 }
 
 async fn checkpoints(tx: &mut PgConnection, event: i64) -> sqlx::Result<BTreeMap<u64, Checkpoint>> {
-    let rows: Vec<(i64, String, i32, Option<String>, Option<String>)> = sqlx::query_as(
+    /// race, state, laps, hash, error
+    type Row = (i64, String, i32, Option<String>, Option<String>);
+    let rows: Vec<Row> = sqlx::query_as(
         "SELECT race_id, state, lap_count, encode(hash, 'hex'), error FROM ingest_checkpoints WHERE event_id = $1",
     )
     .bind(event)
@@ -182,6 +185,25 @@ async fn xmins(tx: &mut PgConnection, event: i64) -> sqlx::Result<BTreeMap<u64, 
         sets.entry(race).or_default().checkpoint = Some(xmin);
     }
     Ok(sets)
+}
+
+/// Digest over (table, key, xmin) of the event's rows: a sum of hashes, so that no million rows need sorting.
+async fn xmin_digest(tx: &mut PgConnection, event: i64) -> sqlx::Result<String> {
+    sqlx::query_scalar(
+        "SELECT md5(coalesce(sum(hashtextextended(k, 0)::numeric), 0)::text || count(*)::text) FROM ( \
+            SELECT 'races' || id || ' ' || xmin::text AS k FROM races WHERE event_id = $1 \
+            UNION ALL SELECT 'entries' || class || name || car_number || transponder || ' ' || xmin::text \
+                  FROM entries WHERE event_id = $1 \
+            UNION ALL SELECT 'results' || r.id || ' ' || r.xmin::text FROM results r JOIN races e ON e.id = r.race_id \
+                  WHERE e.event_id = $1 \
+            UNION ALL SELECT 'laps' || l.result_id || ' ' || l.number || ' ' || l.xmin::text FROM laps l \
+                  JOIN results r ON r.id = l.result_id JOIN races e ON e.id = r.race_id WHERE e.event_id = $1 \
+            UNION ALL SELECT 'checkpoints' || race_id || ' ' || xmin::text FROM ingest_checkpoints WHERE event_id = $1 \
+         ) AS t",
+    )
+    .bind(event)
+    .fetch_one(tx)
+    .await
 }
 
 /// Rows of the event by table that were written at or after a horizon.

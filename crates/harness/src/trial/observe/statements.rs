@@ -7,23 +7,25 @@ use sqlx::PgPool;
 
 use crate::trial::record::StatementCost;
 
-/// All statements so far, dearest first; `None` where the extension is not there.
+/// All statements so far, dearest first; `None` where the extension is not there. The view is read through a connection
+/// to the database in which the extension was made: it shows the statements of all databases.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn read(pool: &PgPool, engine_role: &str) -> sqlx::Result<Option<Vec<StatementCost>>> {
+/// When the server does not answer.
+pub async fn read(admin: &PgPool, database: &str, engine_role: &str) -> sqlx::Result<Option<Vec<StatementCost>>> {
     let there: bool =
-        sqlx::query_scalar("SELECT to_regclass('pg_stat_statements') IS NOT NULL").fetch_one(pool).await?;
+        sqlx::query_scalar("SELECT to_regclass('pg_stat_statements') IS NOT NULL").fetch_one(admin).await?;
     if !there {
         return Ok(None);
     }
     let rows: Vec<(String, i64, i64, f64, i64)> = sqlx::query_as(
         "SELECT s.query, s.calls, s.rows, s.total_exec_time * 1000, s.wal_bytes::bigint \
          FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid JOIN pg_database d ON d.oid = s.dbid \
-         WHERE r.rolname = $1 AND d.datname = current_database() ORDER BY s.total_exec_time DESC, s.query",
+         WHERE r.rolname = $1 AND d.datname = $2 ORDER BY s.total_exec_time DESC, s.query",
     )
     .bind(engine_role)
-    .fetch_all(pool)
+    .bind(database)
+    .fetch_all(admin)
     .await?;
     let n = |v: i64| u64::try_from(v).unwrap_or(0);
     Ok(Some(

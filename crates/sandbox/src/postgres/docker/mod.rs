@@ -5,34 +5,31 @@
 //! a watchdog removes it when this process dies.
 
 mod image;
+mod launch;
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use testcontainers::bollard::Docker as Client;
 use testcontainers::bollard::errors::Error as ApiError;
-use testcontainers::bollard::models::{NetworkConnectRequest, NetworkDisconnectRequest, PortBinding};
+use testcontainers::bollard::models::{NetworkConnectRequest, NetworkDisconnectRequest};
 use testcontainers::bollard::query_parameters::{
     KillContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
     RenameContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use testcontainers::core::logs::LogFrame;
-use testcontainers::core::wait::LogWaitStrategy;
-use testcontainers::core::{IntoContainerPort, WaitFor};
-use testcontainers::runners::AsyncRunner;
-use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use testcontainers::{ContainerAsync, GenericImage};
 
 use super::backend::{Backend, Down, Kind, Ready, Stopped};
 use super::capability::{Capabilities, Capability};
 use super::connect::wait_until_ready;
 use super::error::Error;
 use super::figures::{self, Cpu};
-use super::local;
 use super::port::{free_port, random_password};
 use super::server::Options;
 use super::url::ServerUrl;
@@ -40,6 +37,8 @@ use super::watchdog::Watchdog;
 use crate::leftovers::{Identity, Registry, Thing};
 
 pub use image::{DEFAULT_IMAGE, LOCAL_IMAGE};
+use launch::launch;
+
 pub(crate) use image::{chain, client, resolve};
 
 /// Label of our containers; its value is the [`Identity`] of the run.
@@ -51,20 +50,13 @@ const NAME: &str = "liverc-harness-";
 /// Start of the names of those that were kept, which no sweep removes.
 const KEPT_NAME: &str = "liverc-kept-";
 
-/// Where PostgreSQL listens inside.
-const INSIDE: u16 = 5432;
-
 /// How long it may take to go down.
 const DOWN_WITHIN: Duration = Duration::from_secs(60);
-
-/// Shared memory: Docker's 64 MB is too little for parallel queries.
-const SHM_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Lines of a failed start that are kept.
 const LOG_LINES: usize = 40;
 
 /// A server in a container.
-#[derive(Debug)]
 pub struct Docker {
     client: Client,
     container: Mutex<Option<ManuallyDrop<ContainerAsync<GenericImage>>>>,
@@ -285,6 +277,15 @@ impl Docker {
     }
 }
 
+/// Not derived: the container's request holds the password in an environment variable.
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = f.debug_struct("Docker");
+        parts.field("name", &self.name).field("image", &self.image).field("admin", &self.admin);
+        parts.field("capabilities", &self.capabilities).finish_non_exhaustive()
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -312,7 +313,7 @@ pub(crate) async fn remove(client: &Client, name: &str) -> Result<(), ApiError> 
 
 /// Names of the containers of dead runs of this machine; not of kept ones.
 pub(crate) async fn of_dead_runs(client: &Client) -> Result<Vec<String>, ApiError> {
-    let filters: std::collections::HashMap<String, Vec<String>> = [("label".to_owned(), vec![LABEL.to_owned()])].into();
+    let filters: HashMap<String, Vec<String>> = [("label".to_owned(), vec![LABEL.to_owned()])].into();
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     let mut names = Vec::new();
     for container in client.list_containers(Some(options)).await? {
@@ -327,58 +328,6 @@ pub(crate) async fn of_dead_runs(client: &Client) -> Result<Vec<String>, ApiErro
         }
     }
     Ok(names)
-}
-
-/// Starts the container and waits until its log says that the server is ready.
-async fn launch(
-    name: &str,
-    image: &str,
-    port: u16,
-    password: &str,
-    options: &Options,
-) -> Result<ContainerAsync<GenericImage>, Error> {
-    let (repository, tag) = image::split(image);
-    let mut command = Vec::new();
-    for (setting, value) in local::settings(options) {
-        // Inside, it is the container's own address that the published port leads to.
-        let value = if setting == "listen_addresses" { "*".to_owned() } else { value };
-        command.push("-c".to_owned());
-        command.push(format!("{setting}={value}"));
-    }
-    let lines = Arc::new(Mutex::new(VecDeque::new()));
-    let kept = Arc::clone(&lines);
-    let container = GenericImage::new(repository, tag)
-        // Once from the server that initialises the data directory, once from the real one.
-        .with_wait_for(WaitFor::log(
-            LogWaitStrategy::stdout_or_stderr("database system is ready to accept connections").with_times(2),
-        ))
-        .with_container_name(name)
-        .with_label(LABEL, Identity::own().to_string())
-        .with_env_var("POSTGRES_PASSWORD", password)
-        .with_env_var("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --no-locale")
-        .with_cmd(command)
-        .with_shm_size(SHM_BYTES)
-        // A fixed port: a random one would change at a restart. On 127.0.0.1 only, which `with_mapped_port` cannot say.
-        .with_mapped_port(port, INSIDE.tcp())
-        .with_host_config_modifier(move |config| {
-            let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
-            config.port_bindings = Some([(format!("{INSIDE}/tcp"), Some(vec![binding]))].into());
-        })
-        .with_log_consumer(move |frame: &LogFrame| {
-            let mut lines = lock(&kept);
-            lines.push_back(String::from_utf8_lossy(frame.bytes()).trim_end().to_owned());
-            if lines.len() > LOG_LINES {
-                lines.pop_front();
-            }
-        })
-        .with_startup_timeout(options.start_within)
-        .start()
-        .await;
-    container.map_err(|error| {
-        let log: Vec<String> = lock(&lines).iter().cloned().collect();
-        let log = if log.is_empty() { String::new() } else { format!("\nThe end of its log:\n{}", log.join("\n")) };
-        Error::Docker(format!("a container of {image} did not become ready: {}{log}", chain(&error)))
-    })
 }
 
 impl Backend for Docker {

@@ -241,11 +241,11 @@ impl Local {
 
     /// Ends the server by force and without errors.
     async fn end_now(&self) {
-        if let Ok(child) = self.child("ending it") {
-            if let Ok(family) = kill_family(&child) {
-                let _ = tokio::time::timeout(DOWN_WITHIN, child.wait()).await;
-                let _ = self.wait_until_gone(&family, Instant::now()).await;
-            }
+        if let Ok(child) = self.child("ending it")
+            && let Ok(family) = kill_family(&child)
+        {
+            let _ = tokio::time::timeout(DOWN_WITHIN, child.wait()).await;
+            let _ = self.wait_until_gone(&family, Instant::now()).await;
         }
         self.cross_out(Cpu::default());
     }
