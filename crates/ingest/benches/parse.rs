@@ -104,6 +104,10 @@ fn parse(c: &mut Criterion<CpuTime>) {
     });
     group.bench_function("of that: read, not checked", |b| b.iter(|| race_page::parse(black_box(&page))));
     group.bench_function("of that: scripts only", |b| b.iter(|| racer_laps::in_page(black_box(&page))));
+    // What the slicing saves, and a yardstick for how quick the machine is at the moment.
+    group.bench_function("for comparison: HTML parser over the whole page", |b| {
+        b.iter(|| scraper::Html::parse_document(black_box(&page)));
+    });
     group.finish();
 }
 
