@@ -106,6 +106,9 @@ impl<'a> Writer<'a> {
             self.session = Some(Session::acquire(&run.store).await?);
         }
         let Some(session) = self.session.as_mut() else { return Err(StoreError::Aborted { what: "writing a unit" }) };
+        if again {
+            session.end_lost().await?;
+        }
         if again && settle(session, &context, part).await? {
             run.tally().wrote(&part.races, &part.outcome);
             return Ok(());
@@ -165,10 +168,12 @@ impl Run {
         let mut retries = Retries::new(self.settings.retry);
         loop {
             let attempt = async {
+                let mut session = Session::acquire(&self.store).await?;
                 if retries.failures() > 0 {
                     self.lock().ensure().await?;
+                    session.end_lost().await?;
                 }
-                work(Session::acquire(&self.store).await?).await
+                work(session).await
             };
             let error = match attempt.await {
                 Ok(value) => return Ok(value),

@@ -143,11 +143,37 @@ async fn beat(conn: Arc<Mutex<Option<PgConnection>>>, every: Duration) {
     }
 }
 
+/// Raises the fence. Every transaction of an older engine holds the row, so this waits for them. One that does not end
+/// within the lease belongs to an engine that has stalled and lost the lock: its backend is ended. (The server's own
+/// timeouts do not reach a backend that waits for the rest of a COPY.)
 async fn raise_fence(store: &Store, event: u64) -> Result<i64, StoreError> {
+    const BACKEND: &str = "SELECT pg_backend_pid()";
+    const END: &str = "SELECT pg_terminate_backend(b, 5000) FROM unnest(pg_blocking_pids($1)) AS b";
+    let what = "raising the event's fence";
+    let lease = store.settings().lock_lease;
+    let mut session = Session::acquire(store).await?;
+    if let Ok(raised) = tokio::time::timeout(lease, raise(&mut session, event)).await {
+        return raised;
+    }
+    tracing::warn!(event, "an older engine has stalled in a transaction; its connection is ended");
+    drop(session);
+    let mut session = Session::acquire(store).await?;
+    let row = session.row(what, BACKEND, args![]).await?;
+    let ours: i32 = row.try_get(0).map_err(doing(what))?;
+    let mut raising = std::pin::pin!(raise(&mut session, event));
+    let mut other = Session::acquire(store).await?;
+    loop {
+        match tokio::time::timeout(POLL, &mut raising).await {
+            Ok(raised) => return raised,
+            Err(_) => drop(other.rows("ending a stalled engine's connection", END, args![ours]).await?),
+        }
+    }
+}
+
+async fn raise(session: &mut Session, event: u64) -> Result<i64, StoreError> {
     const SQL: &str = "INSERT INTO ingest_events (event_id, fence, since) VALUES ($1, 1, 1) \
                        ON CONFLICT (event_id) DO UPDATE SET fence = ingest_events.fence + 1 RETURNING fence";
     let what = "raising the event's fence";
-    let mut session = Session::acquire(store).await?;
     let row = session.row(what, SQL, args![super::encode::id(event)?]).await?;
     row.try_get(0).map_err(doing(what))
 }
