@@ -81,7 +81,8 @@ struct Databases {
 }
 
 impl Server {
-    /// Gets a server. The first call of a process also removes what runs that were killed have left on this machine.
+    /// Gets a server. The first call of a process also removes what runs that were killed have left on this machine; and where
+    /// the server is a container or one of others, what they left there goes.
     ///
     /// # Errors
     /// [`Error::NoDatabase`] when no way leads to one; else what failed. [`Error::exit_code`] says how to exit.
@@ -93,6 +94,12 @@ impl Server {
             Choice::Auto => auto(options).await?,
             Choice::Url(url) => Arc::new(Remote::reach(url).await?),
         };
+        match backend.kind() {
+            Kind::Url => leftovers::sweep_server(backend.admin_url()).await,
+            #[cfg(feature = "docker")]
+            Kind::Docker => leftovers::sweep_containers().await,
+            _ => {}
+        }
         Self::on(backend).await
     }
 
