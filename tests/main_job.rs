@@ -1,5 +1,7 @@
 //! The main job as a user runs it: a scenario on a real PostgreSQL, verified, measured and reported.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod support;
 
 use support::{Reports, assert_passed, harness, run, text, verdicts};
@@ -77,7 +79,7 @@ fn no_database_exits_5_and_says_how_to_get_one() {
 #[test]
 fn an_engine_that_does_nothing_and_exits_0_is_violated() {
     let reports = Reports::new();
-    let output = run(&reports, &["small-event", "--engine", "true"]);
+    let output = run(&reports, &["small-event", "--engine", "true {event_id}"]);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stdout));
     let result = reports.result();
     for oracle in ["content", "complete", "exit"] {

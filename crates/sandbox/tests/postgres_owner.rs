@@ -98,4 +98,8 @@ async fn a_live_owners_server_is_no_leftover() {
     }
     owner.kill().unwrap();
     owner.wait().unwrap();
+    while !alive_under(&directory).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    clean(find_here()).await;
 }

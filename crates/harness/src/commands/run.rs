@@ -1,6 +1,7 @@
 //! `harness run SCENARIO`: ingest, verify every row, measure, report.
 
 use std::io::IsTerminal as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub struct Args {
     profiles: Vec<String>,
     /// Trials per profile
     #[arg(long, value_name = "N")]
-    trials: Option<u32>,
+    trials: Option<NonZeroU32>,
     /// Seed of the synthetic event
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -86,9 +87,7 @@ fn resolve(args: &Args) -> Result<Scenario, Failure> {
     }
     let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
     let known = Known { profiles: &profiles, settings: &settings };
-    let mut scenario = scenario::load(&args.scenario, known).map_err(Failure::usage)?;
-    scenario.apply(&overrides, known).map_err(Failure::usage)?;
-    Ok(scenario)
+    scenario::load(&args.scenario, known).and_then(|s| s.with(&overrides, known)).map_err(Failure::usage)
 }
 
 fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {

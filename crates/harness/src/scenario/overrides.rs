@@ -1,6 +1,6 @@
 //! What flags change in a scenario.
 
-use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::error::ScenarioError;
 use super::model::{Known, Scenario};
@@ -15,11 +15,11 @@ pub struct Overrides {
     /// `--profile`, as often as wanted; takes the place of the scenario's list.
     pub profiles: Vec<String>,
     /// `--trials`.
-    pub trials: Option<u32>,
+    pub trials: Option<NonZeroU32>,
     /// `--seed`.
     pub seed: Option<u64>,
     /// `--set NAME=VALUE`, as often as wanted.
-    pub settings: BTreeMap<String, String>,
+    pub settings: Vec<(String, String)>,
     /// `--engine`: another engine's command.
     pub command: Option<Vec<String>>,
     /// `--fault` and its shorthands; added to the scenario's own.
@@ -39,7 +39,7 @@ impl Overrides {
         let (name, value) = text.split_once('=').ok_or_else(|| {
             flag("--set", format!("`{text}` is not of the form NAME=VALUE, for example race_concurrency=16"))
         })?;
-        self.settings.insert(name.trim().to_owned(), value.trim().to_owned());
+        self.settings.push((name.trim().to_owned(), value.trim().to_owned()));
         Ok(())
     }
 
@@ -59,12 +59,11 @@ fn flag(flag: &'static str, message: impl Into<String>) -> ScenarioError {
 }
 
 impl Scenario {
-    /// Changes the scenario as the flags have it. A fault brings `durable` along, since that is what it is there to show.
-    /// After an error the scenario is to be thrown away.
+    /// The scenario as the flags have it. A fault brings `durable` along, since that is what it is there to show.
     ///
     /// # Errors
-    /// An unknown profile or setting, with the nearest one; settings for an engine that is not the built-in one; no trial.
-    pub fn apply(&mut self, overrides: &Overrides, known: Known<'_>) -> Result<(), ScenarioError> {
+    /// An unknown profile or setting, with the nearest one; or settings for an engine that is not the built-in one.
+    pub fn with(mut self, overrides: &Overrides, known: Known<'_>) -> Result<Self, ScenarioError> {
         let Overrides { profiles, trials, seed, settings, command, faults, database_rtt, liverc_latency } = overrides;
         if let Some(command) = command {
             if !command.iter().any(|arg| arg.contains("{event_id}")) {
@@ -104,10 +103,7 @@ impl Scenario {
             self.engine.settings.insert(name.clone(), value.clone());
         }
         if let Some(trials) = trials {
-            if *trials == 0 {
-                return Err(flag("--trials", "a run has at least one trial"));
-            }
-            self.trials = *trials;
+            self.trials = trials.get();
         }
         if let Some(seed) = seed {
             self.event.seed = *seed;
@@ -120,7 +116,7 @@ impl Scenario {
         }
         self.network.database_rtt = database_rtt.or(self.network.database_rtt);
         self.network.liverc_latency = liverc_latency.or(self.network.liverc_latency);
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -129,25 +125,20 @@ mod tests {
     use super::super::read::tests::{KNOWN, parse};
     use super::*;
 
-    fn with(overrides: &Overrides) -> Result<Scenario, ScenarioError> {
-        let mut scenario = small();
-        scenario.apply(overrides, KNOWN).map(|()| scenario)
-    }
-
     fn small() -> Scenario {
         parse("[event]\nsize = \"small\"\n[engine]\nprofiles = [\"after\"]\nsettings = { lap_batch = 500 }").unwrap()
     }
 
     #[test]
     fn nothing_given_changes_nothing() {
-        assert_eq!(with(&Overrides::default()).unwrap(), small());
+        assert_eq!(small().with(&Overrides::default(), KNOWN).unwrap(), small());
     }
 
     #[test]
     fn what_is_given_wins_and_reads_back_from_the_resolved_text() {
         let mut overrides = Overrides {
             profiles: vec!["before".into(), "fast".into(), "before".into()],
-            trials: Some(7),
+            trials: NonZeroU32::new(7),
             seed: Some(u64::MAX),
             database_rtt: Some("1ms".parse().unwrap()),
             liverc_latency: Some("50ms".parse().unwrap()),
@@ -157,7 +148,7 @@ mod tests {
         overrides.set("lap_batch = 9").unwrap();
         overrides.fault("--crash-at", Fault::crash_at("mid-batch")).unwrap();
         overrides.fault("--fault", "commit#3:sent=db-blackhole:1.5s".parse()).unwrap();
-        let scenario = with(&overrides).unwrap();
+        let scenario = small().with(&overrides, KNOWN).unwrap();
         assert_eq!(scenario.engine.profiles, ["before", "fast"]);
         assert_eq!((scenario.trials, scenario.event.seed, scenario.faults.len()), (7, u64::MAX, 2));
         assert_eq!(scenario.engine.settings["lap_batch"], "9");
@@ -170,20 +161,18 @@ mod tests {
     fn another_engine_has_neither_profiles_nor_settings() {
         let command = Some(vec!["./engine".to_owned(), "{track}".to_owned(), "{event_id}".to_owned()]);
         let overrides = Overrides { command, ..Overrides::default() };
-        let scenario = with(&overrides).unwrap();
+        let scenario = small().with(&overrides, KNOWN).unwrap();
         assert!(scenario.engine.profiles.is_empty() && scenario.engine.settings.is_empty());
         assert_eq!(Scenario::parse("test.toml", &scenario.resolved(), KNOWN).unwrap(), scenario);
         let both = Overrides { profiles: vec!["fast".into()], ..overrides };
-        assert!(with(&both).unwrap_err().to_string().starts_with("--profile: "));
+        assert!(small().with(&both, KNOWN).unwrap_err().to_string().starts_with("--profile: "));
     }
 
     #[test]
     fn a_typo_on_the_command_line_names_the_flag_and_the_nearest() {
-        let error = |overrides: &Overrides| with(overrides).unwrap_err().to_string();
+        let error = |overrides: &Overrides| small().with(overrides, KNOWN).unwrap_err().to_string();
         let profile = Overrides { profiles: vec!["fsat".into()], ..Overrides::default() };
         assert_eq!(error(&profile), "--profile: unknown profile `fsat`; did you mean `fast`?");
-        let none = Overrides { trials: Some(0), ..Overrides::default() };
-        assert_eq!(error(&none), "--trials: a run has at least one trial");
         let mut setting = Overrides::default();
         setting.set("lap_bacth=5").unwrap();
         assert_eq!(error(&setting), "--set: unknown setting `lap_bacth`; did you mean `lap_batch`?");

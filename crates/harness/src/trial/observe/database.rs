@@ -140,7 +140,9 @@ pub fn differences(kind: RowKind, group: u64, expected: Vec<String>, observed: V
 }
 
 async fn checkpoints(tx: &mut PgConnection, event: i64) -> sqlx::Result<BTreeMap<u64, Checkpoint>> {
-    let rows: Vec<(i64, String, i32, Option<String>, Option<String>)> = sqlx::query_as(
+    /// race, state, laps, hash, error
+    type Row = (i64, String, i32, Option<String>, Option<String>);
+    let rows: Vec<Row> = sqlx::query_as(
         "SELECT race_id, state, lap_count, encode(hash, 'hex'), error FROM ingest_checkpoints WHERE event_id = $1",
     )
     .bind(event)
