@@ -24,7 +24,10 @@ pub(crate) fn signal_on_our_death(command: &mut Command, signal: Signal) {
         // We may have died before that line.
         if getppid() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
     };
-    #[expect(unsafe_code, reason = "the parent-death signal is cleared by setuid, so it is set in the child after that")]
+    #[expect(
+        unsafe_code,
+        reason = "the parent-death signal is cleared by setuid, so it is set in the child after that"
+    )]
     // SAFETY: the closure makes two system calls, which are async-signal-safe, and allocates nothing on success.
     unsafe {
         command.pre_exec(before_exec);

@@ -116,46 +116,65 @@ async fn run(
     cancel: &CancellationToken,
 ) -> Result<u8, Failure> {
     let started = (monotonic_us(), now_rfc3339());
-    let dir = directory(&args.out, &scenario.name, &started.1)?;
+    // Before anything is started; the run's own folder comes when there is something to put into it.
+    writable(&args.out)?;
     let bar = Bar::new();
     bar.trial(scenario.name.clone());
     drive::Progress::phase(&bar, "starting PostgreSQL");
     let options = Options { image: args.postgres_image.clone(), ..Options::default() };
-    let opened = unless_cancelled(cancel, lab::open(choice, &options, engine, dir.clone())).await;
-    let (lab, environment) = match opened {
+    let opened = unless_cancelled(cancel, lab::open(choice, &options, engine, args.out.clone())).await;
+    let (mut lab, environment) = match opened {
         Some(Ok(opened)) => opened,
-        other => {
+        Some(Err(failure)) if !cancel.is_cancelled() => {
             bar.finish();
-            // Nothing was measured: no run to keep.
-            let _ = std::fs::remove_dir(&dir);
-            return match other {
-                Some(Err(failure)) if !cancel.is_cancelled() => Err(failure),
-                _ => Ok(INTERRUPTED),
-            };
+            return Err(failure);
         }
+        _ => return Ok(INTERRUPTED),
     };
     let mut record = header(scenario, environment, &started.1);
-    let outcome = trials(args, scenario, sweep, &lab, &mut record, &bar, cancel).await;
+    record.interrupted = cancel.is_cancelled();
+    let outcome = async {
+        if !record.interrupted {
+            lab.out = directory(&args.out, &scenario.name, &started.1)?;
+            trials(args, scenario, sweep, &lab, &mut record, &bar, cancel).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    let outcome = outcome.await;
     bar.finish();
     if let Err(error) = lab.server.dispose().await {
         tracing::warn!(%error, "the server left something behind");
     }
-    record.run_us = monotonic_us() - started.0;
     outcome?;
-    conclude(args, record, &dir)
+    if lab.out == args.out {
+        // Interrupted before there was anything to measure.
+        return Ok(INTERRUPTED);
+    }
+    record.run_us = monotonic_us() - started.0;
+    conclude(args, record, &lab.out)
+}
+
+/// Looks whether runs can be written, before anything is started.
+fn writable(out: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(out).map_err(unwritable(out))?;
+    nix::unistd::access(out, nix::unistd::AccessFlags::W_OK).map_err(|e| unwritable(out)(e.into()))
+}
+
+fn unwritable(out: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |e| {
+        Failure::environment(format!("{} cannot be written to: {e}; choose another folder with --out", out.display()))
+    }
 }
 
 /// `OUT/<scenario>-<time>`, a new directory.
 fn directory(out: &Path, scenario: &str, started_at: &str) -> Result<PathBuf, Failure> {
     let time: String = started_at.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    let fail = |e: std::io::Error| Failure::environment(format!("{} cannot be written: {e}", out.display()));
-    std::fs::create_dir_all(out).map_err(fail)?;
     for n in 1.. {
         let name = if n == 1 { format!("{scenario}-{time}") } else { format!("{scenario}-{time}-{n}") };
         match std::fs::create_dir(out.join(&name)) {
             Ok(()) => return Ok(out.join(name)),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(fail(e)),
+            Err(e) => return Err(unwritable(out)(e)),
         }
     }
     Err(Failure::environment("no name is left for the run"))

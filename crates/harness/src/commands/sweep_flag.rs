@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn values_keep_their_order() {
         let sweep = Sweep::parse("race_concurrency = 16, 1,4").unwrap();
-        assert_eq!((sweep.name.as_str(), sweep.values), ("race_concurrency", vec!["16".into(), "1".into(), "4".into()]));
+        assert_eq!(
+            (sweep.name.as_str(), sweep.values),
+            ("race_concurrency", vec!["16".into(), "1".into(), "4".into()])
+        );
     }
 
     #[test]

@@ -19,7 +19,8 @@ const REPORTS_BYTES: u64 = 100 << 20;
 /// Below this engine, server and mock push each other out of memory.
 const MEMORY_BYTES: u64 = 1 << 30;
 
-const BUILD: &str = "fixtures/postgres-image/build makes one from this machine's own PostgreSQL, in seconds and without a registry";
+const BUILD: &str =
+    "fixtures/postgres-image/build makes one from this machine's own PostgreSQL, in seconds and without a registry";
 
 /// Looks at everything but the leftovers.
 pub async fn at_all(choice: &Choice, image: Option<&str>, out: &Path) -> Findings {
@@ -85,7 +86,8 @@ async fn at_local(asked_for: bool) -> (Check, Option<String>) {
     let binaries = match Binaries::find() {
         Ok(binaries) => binaries,
         Err(error) => {
-            let advice = "install PostgreSQL 13 or newer (Debian: apt install postgresql), or point PG_BIN at its bin directory";
+            let advice =
+                "install PostgreSQL 13 or newer (Debian: apt install postgresql), or point PG_BIN at its bin directory";
             return (Check::of("PostgreSQL", state, error.to_string(), advice), None);
         }
     };
@@ -170,7 +172,12 @@ fn memory() -> Option<Check> {
     Some(if available >= MEMORY_BYTES {
         Check::ok("memory", found)
     } else {
-        Check::of("memory", State::Note, found, "close something: large events need about 1 GiB for engine, server and mock")
+        Check::of(
+            "memory",
+            State::Note,
+            found,
+            "close something: large events need about 1 GiB for engine, server and mock",
+        )
     })
 }
 
@@ -191,9 +198,12 @@ fn disk(name: &'static str, path: &Path, enough: u64, elsewhere: &str) -> Check 
             let text = format!("{} free at {shown}", format::bytes(free as f64));
             match free {
                 0 => Check::of(name, State::Problem, text, format!("free space there, or {elsewhere}")),
-                free if free < enough => {
-                    Check::of(name, State::Note, text, format!("a large event may need more: free space there, or {elsewhere}"))
-                }
+                free if free < enough => Check::of(
+                    name,
+                    State::Note,
+                    text,
+                    format!("a large event may need more: free space there, or {elsewhere}"),
+                ),
                 _ => Check::ok(name, text),
             }
         }
