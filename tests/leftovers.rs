@@ -88,6 +88,22 @@ impl World {
         alive
     }
 
+    /// Stops a harness, then its helpers (migration, status, initdb): so they cannot end by themselves, for want of a server,
+    /// once it is killed.
+    fn freeze_helpers(&self, child: &Child) {
+        kill(pid(child), Signal::SIGSTOP).unwrap();
+        let stopped = || procfs::process::Process::new(pid(child).as_raw()).unwrap().stat().unwrap().state == 'T';
+        while !stopped() {
+            std::thread::sleep(POLL);
+        }
+        for words in self.alive() {
+            if words.contains(" __engine ") || words.contains("/initdb ") {
+                let pid = words.split(' ').next().unwrap().parse().unwrap();
+                let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+            }
+        }
+    }
+
     /// Waits until none of them is left.
     fn all_gone(&self, moment: &str) {
         let began = Instant::now();
@@ -96,7 +112,12 @@ impl World {
             if alive.is_empty() {
                 return;
             }
-            assert!(began.elapsed() < HUNG, "killed {moment}: {alive:#?} survive");
+            if began.elapsed() > HUNG {
+                for words in &alive {
+                    let _ = kill(Pid::from_raw(words.split(' ').next().unwrap().parse().unwrap()), Signal::SIGKILL);
+                }
+                panic!("killed {moment}: {alive:#?} survive");
+            }
             std::thread::sleep(POLL);
         }
     }
@@ -169,6 +190,7 @@ const INGESTING_AGAIN: Moment =
 fn kill_at(world: &World, (what, moment): Moment) {
     let mut child = world.start("local", &[]);
     world.until(&mut child, what, moment);
+    world.freeze_helpers(&child);
     child.kill().unwrap();
     child.wait().unwrap();
     world.all_gone(what);
@@ -223,6 +245,31 @@ fn nothing_survives_a_harness_that_is_killed_while_it_works_and_the_next_run_rem
         let index = fs::read_to_string(world.at("out").join("index.html")).unwrap();
         assert!(index.contains(killed.file_name().unwrap().to_str().unwrap()), "the index has the killed run as well");
     }
+}
+
+#[test]
+fn an_engine_that_would_go_on_for_ever_ends_with_the_harness() {
+    let world = World::new();
+    // Deaf to all that can be ignored: only SIGKILL ends it.
+    let engine = world.at("deaf");
+    fs::write(&engine, "#!/bin/sh\ntrap '' HUP INT TERM\nexec sleep 100000\n").unwrap();
+    fs::set_permissions(&engine, fs::Permissions::from_mode(0o755)).unwrap();
+    let is_there = |world: &World| world.alive().iter().any(|words| words.contains("sleep 100000"));
+    let command = format!("{} {{event_id}}", engine.display());
+    let start = || {
+        let args = ["run", "small-event", "--engine", &command, "--postgres", "local"];
+        let mut child = world.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        world.until(&mut child, "running its engine", is_there);
+        child
+    };
+    let mut killed = start();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    world.all_gone("while its engine goes on for ever");
+    let mut interrupted = start();
+    kill(pid(&interrupted), Signal::SIGINT).unwrap();
+    assert_eq!(interrupted.wait().unwrap().code(), Some(130));
+    assert_eq!(world.alive(), Vec::<String>::new());
 }
 
 #[test]
