@@ -1,4 +1,5 @@
 //! What the end-to-end tests share: the harness's binary run as a user would, and its result.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

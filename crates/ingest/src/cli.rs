@@ -242,3 +242,17 @@ pub fn profile_names() -> Vec<&'static str> {
 pub fn setting_names() -> Vec<&'static str> {
     crate::settings::KEYS.iter().map(|k| k.name).collect()
 }
+
+/// Checks a setting before an engine is started with it.
+///
+/// # Errors
+/// What is wrong: an unknown name with the nearest one, a value that the setting cannot have with what it should be.
+pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
+    let mut layers = Layers::default();
+    let checked = layers.set(name, value, Said::Default).and_then(|()| layers.resolve().map(drop));
+    checked.map_err(|error| match error {
+        SettingsError::Value { name, value, expected, .. } => format!("{name} = `{value}`: {expected}"),
+        SettingsError::Unknown { name, hint, .. } => format!("unknown setting `{name}`{hint}"),
+        SettingsError::File { reason, .. } => reason,
+    })
+}

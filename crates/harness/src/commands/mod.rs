@@ -1,12 +1,15 @@
 //! The command line: one file per verb, thin.
 
 mod completions;
+mod doctor;
 mod failure;
+mod interrupt;
 mod lab;
 mod list;
 mod progress;
 mod report;
 mod run;
+mod sweep_flag;
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +50,8 @@ enum Verb {
     List(list::Args),
     /// Make the report of a stored run again
     Report(report::Args),
+    /// Look whether this machine can run trials, and at what killed runs left
+    Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -74,6 +79,7 @@ pub fn main() -> u8 {
         Verb::Run(args) => run::main(args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
+        Verb::Doctor(args) => doctor::main(&args),
         Verb::Completions(args) => completions::main(&args),
     };
     match outcome {
