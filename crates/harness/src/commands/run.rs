@@ -1,5 +1,6 @@
 //! `harness run SCENARIO`: ingest, verify every row, measure, report.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::progress::Bar;
 use super::{Failure, INTERRUPTED, lab};
 use crate::clock::{monotonic_us, now_rfc3339};
+use crate::faults::Fault;
+use crate::quantity::Span;
 use crate::report;
 use crate::scenario::{self, Known, Overrides, Scenario};
+use crate::stats::Metric;
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Lab};
 use crate::trial::plan::{self, TrialPlan};
@@ -38,6 +42,27 @@ pub struct Args {
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
+    /// Kill the engine at a step or a moment on the wire: mid-batch#2, commit#3:sent
+    #[arg(long, value_name = "WHEN", help_heading = "Faults")]
+    crash_at: Vec<String>,
+    /// Let the network to LiveRC swallow everything, and heal: race-fetched#5:2s
+    #[arg(long, value_name = "WHEN[:FOR]", help_heading = "Faults")]
+    drop_network_at: Vec<String>,
+    /// Kill PostgreSQL, and start it again: before-commit:1s
+    #[arg(long, value_name = "WHEN[:FOR]", help_heading = "Faults")]
+    lose_db_at: Vec<String>,
+    /// Any fault (see `harness list faults` and `harness list steps`): before-commit#2=db-terminate
+    #[arg(long = "fault", value_name = "WHEN=DO[:FOR]", help_heading = "Faults")]
+    faults: Vec<String>,
+    /// Add this to every round trip to PostgreSQL
+    #[arg(long, value_name = "TIME", help_heading = "Network")]
+    database_rtt: Option<Span>,
+    /// Add this to every answer of LiveRC
+    #[arg(long, value_name = "TIME", help_heading = "Network")]
+    liverc_latency: Option<Span>,
+    /// A setting of a PostgreSQL of the harness's own: synchronous_commit=off
+    #[arg(long = "postgres-set", value_name = "NAME=VALUE")]
+    postgres_settings: Vec<String>,
     /// Where PostgreSQL comes from: auto, docker, local, or a URL
     #[arg(long, value_name = "WHERE", default_value = "auto", env = "HARNESS_POSTGRES", hide_env_values = true)]
     postgres: String,
@@ -79,11 +104,25 @@ fn resolve(args: &Args) -> Result<Scenario, Failure> {
         profiles: args.profiles.clone(),
         trials: args.trials,
         seed: args.seed,
+        database_rtt: args.database_rtt,
+        liverc_latency: args.liverc_latency,
         command: args.engine.as_deref().map(|c| c.split_whitespace().map(str::to_owned).collect()),
         ..Overrides::default()
     };
     for text in &args.settings {
         overrides.set(text).map_err(Failure::usage)?;
+    }
+    for text in &args.crash_at {
+        overrides.fault("--crash-at", Fault::crash_at(text)).map_err(Failure::usage)?;
+    }
+    for text in &args.drop_network_at {
+        overrides.fault("--drop-network-at", Fault::drop_network_at(text)).map_err(Failure::usage)?;
+    }
+    for text in &args.lose_db_at {
+        overrides.fault("--lose-db-at", Fault::lose_db_at(text)).map_err(Failure::usage)?;
+    }
+    for text in &args.faults {
+        overrides.fault("--fault", text.parse()).map_err(Failure::usage)?;
     }
     let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
     let known = Known { profiles: &profiles, settings: &settings };
@@ -110,7 +149,8 @@ async fn run(
     let bar = Bar::new();
     bar.trial(scenario.name.clone());
     drive::Progress::phase(&bar, "starting PostgreSQL");
-    let options = Options { image: args.postgres_image.clone(), ..Options::default() };
+    let settings = postgres_settings(&args.postgres_settings)?;
+    let options = Options { image: args.postgres_image.clone(), settings, ..Options::default() };
     let opened = lab::open(choice, &options, engine, dir.clone()).await;
     let (lab, environment) = match opened {
         Ok(opened) => opened,
@@ -130,6 +170,17 @@ async fn run(
     record.run_us = monotonic_us() - started.0;
     outcome?;
     conclude(args, record, &dir)
+}
+
+/// `NAME=VALUE` of `--postgres-set`.
+fn postgres_settings(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--postgres-set: `{text}` is not of the form NAME=VALUE, for example fsync=off"))
+        })?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    texts.iter().map(pair).collect()
 }
 
 /// `OUT/<scenario>-<time>`, a new directory.
@@ -184,6 +235,7 @@ async fn trials(
     };
     let total = scenario.trials * u32::try_from(series.len()).unwrap_or(1);
     let mut number = 0;
+    let mut round_trips: BTreeMap<&str, u64> = BTreeMap::new();
     for _ in 0..scenario.trials {
         // Profiles take turns, so that a machine that slows down slows all of them.
         for profile in &series {
@@ -191,6 +243,7 @@ async fn trials(
             bar.trial(format!("{} {profile} {number}/{total}", scenario.name));
             let mut trial = TrialPlan::of(scenario, profile, number, &revisions);
             trial.keep = args.keep;
+            trial.round_trips = round_trips.get(profile.as_str()).copied();
             trial.reproduce = reproduce(args, profile, scenario);
             let trial = drive::run(lab, &trial, bar, cancel).await;
             if cancel.is_cancelled() {
@@ -198,6 +251,9 @@ async fn trials(
                 return Ok(());
             }
             report::append_trial(&trial, &lab.out)?;
+            if let Some(&trips) = trial.metrics.get(&Metric::RoundTrips) {
+                round_trips.insert(profile, trips as u64);
+            }
             record.trials.push(trial);
         }
     }
@@ -222,6 +278,13 @@ fn reproduce(args: &Args, profile: &str, scenario: &Scenario) -> String {
     words.push(format!("--seed {}", scenario.event.seed));
     words.extend(args.settings.iter().map(|s| format!("--set {s}")));
     words.extend(args.engine.iter().map(|e| format!("--engine '{e}'")));
+    words.extend(args.crash_at.iter().map(|w| format!("--crash-at '{w}'")));
+    words.extend(args.drop_network_at.iter().map(|w| format!("--drop-network-at '{w}'")));
+    words.extend(args.lose_db_at.iter().map(|w| format!("--lose-db-at '{w}'")));
+    words.extend(args.faults.iter().map(|f| format!("--fault '{f}'")));
+    words.extend(args.database_rtt.iter().map(|t| format!("--database-rtt {t}")));
+    words.extend(args.liverc_latency.iter().map(|t| format!("--liverc-latency {t}")));
+    words.extend(args.postgres_settings.iter().map(|s| format!("--postgres-set {s}")));
     words.push("--keep".to_owned());
     words.join(" ")
 }
