@@ -60,7 +60,8 @@ pub struct Recorded {
 }
 
 async fn hold_fence(session: &mut Session, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
-    const SQL: &str = "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
+    const SQL: &str =
+        "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
     let what = "checking the fence";
     let row = session.row(what, SQL, args![encode::id(event)?]).await?;
     session.backend = Some(row.try_get(3).map_err(doing(what))?);
