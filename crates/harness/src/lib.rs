@@ -3,9 +3,12 @@
 //!
 //! Everything from the observations on is a pure function of recorded data: it runs again on a stored run.
 
+pub mod clock;
 pub mod commands;
 pub mod faults;
+pub mod nearest;
 pub mod oracle;
+pub mod quantity;
 pub mod report;
 pub mod scenario;
 pub mod stats;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `harness` binary: parses, calls one function, maps the result to an exit code.
+
+fn main() -> std::process::ExitCode {
+    harness::commands::main().into()
+}

@@ -96,7 +96,8 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
         layers.read_file(path)?;
     }
     let own = ["INGEST_LOG", "INGEST_CONFIG"];
-    let vars = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let vars =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     layers.read_environment(vars.filter(|(name, _)| !own.contains(&name.as_str())))?;
     for (name, value) in args::setting_flags(matches) {
         layers.set(name, value, Said::Flag(name.replace(['.', '_'], "-")))?;
@@ -130,6 +131,7 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
     };
     let json = matches.get_flag("json");
     block_on(async {
+        // A pool is made where a runtime is.
         let store = store(matches, &settings)?;
         let source = Source::site(&settings.liverc, &settings.retry, track).map_err(Failure::Usage)?;
         let run = Run::new(id, store, source, settings.clone(), probe);
@@ -143,7 +145,8 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
 /// SIGINT and SIGTERM end the run in good order; a second one ends the process.
 fn stop_on_signals(stop: tokio_util::sync::CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return tracing::warn!("cannot listen for signals: SIGINT will roll back the unit that is being written");
     };
     tokio::spawn(async move {
@@ -227,4 +230,30 @@ fn read(file: &OsString) -> std::io::Result<String> {
         bytes = std::fs::read(file)?;
     }
     Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+}
+
+/// Names of the profiles, for whoever checks a scenario.
+#[must_use]
+pub fn profile_names() -> Vec<&'static str> {
+    vec!["before", "after", "fast"]
+}
+
+/// Names of all settings, for whoever checks a scenario.
+#[must_use]
+pub fn setting_names() -> Vec<&'static str> {
+    crate::settings::KEYS.iter().map(|k| k.name).collect()
+}
+
+/// Checks a setting before an engine is started with it.
+///
+/// # Errors
+/// What is wrong: an unknown name with the nearest one, a value that the setting cannot have with what it should be.
+pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
+    let mut layers = Layers::default();
+    let checked = layers.set(name, value, Said::Default).and_then(|()| layers.resolve().map(drop));
+    checked.map_err(|error| match error {
+        SettingsError::Value { name, value, expected, .. } => format!("{name} = `{value}`: {expected}"),
+        SettingsError::Unknown { name, hint, .. } => format!("unknown setting `{name}`{hint}"),
+        SettingsError::File { reason, .. } => reason,
+    })
 }

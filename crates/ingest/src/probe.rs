@@ -166,7 +166,9 @@ impl Probe {
                 let mut file = file;
                 match file.write(&text) {
                     Ok(n) if n == text.len() => {}
-                    Ok(n) => self.fail(format!("the feed took {n} of {} bytes of a line: is its disk full?", text.len())),
+                    Ok(n) => {
+                        self.fail(format!("the feed took {n} of {} bytes of a line: is its disk full?", text.len()))
+                    }
                     Err(e) => self.fail(format!("cannot write the feed: {e}")),
                 }
             }

@@ -213,7 +213,8 @@ impl Layers {
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(truth) => truth.to_string(),
                 other => {
-                    let reason = format!("`{name}` is a {}; settings are text, whole numbers or true/false", other.type_str());
+                    let reason =
+                        format!("`{name}` is a {}; settings are text, whole numbers or true/false", other.type_str());
                     return Err(SettingsError::File { path: path.to_owned(), reason });
                 }
             };
@@ -332,7 +333,9 @@ mod tests {
         let path = path.display().to_string();
         let mut layers = Layers::default();
         layers.set("lap_batch", "900", Source::Flag("lap-batch".into())).unwrap();
-        layers.read_environment(vars(&[("INGEST_LAP_BATCH", "800"), ("INGEST_COMMIT_RACES", "4"), ("PATH", "x")])).unwrap();
+        layers
+            .read_environment(vars(&[("INGEST_LAP_BATCH", "800"), ("INGEST_COMMIT_RACES", "4"), ("PATH", "x")]))
+            .unwrap();
         layers.read_file(&path).unwrap();
         let settings = layers.resolve().unwrap();
         assert_eq!(settings.unit.lap_batch, LapBatch::Rows(900));

@@ -1,5 +1,7 @@
 //! The hand-made pages, raw and formatted, against what they say.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use ingest::liverc::race_page::RacePage;
 use ingest::liverc::{PageError, PageKind, describe, entry_list, event_page, parse_race, race_page};
 use ingest::model::{Lap, ListedRace, Race};

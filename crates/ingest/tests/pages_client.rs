@@ -1,5 +1,7 @@
 //! The client against a mock server, and against sockets that misbehave as no mock does.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use ingest::liverc::client::{Advice, FetchCause};

@@ -1,5 +1,7 @@
 //! Real pages, where the shared folder is there: against the truth that `SPEC.md` gives for them. They stay there.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 
 use ingest::liverc::{PageError, entry_list, event_page, parse_race, race_page};

@@ -1,6 +1,10 @@
 //! What a run started, written down so that another run can clean up after one that was killed.
 //!
-//! (listing and cleaning: being built)
+//! Everything that a run makes outside of its report carries its [`Identity`]: directories, containers and databases in their names or
+//! labels, processes in the [`Registry`]'s file. A leftover is what carries the identity of a run that is dead, on this machine. Nothing
+//! else is ever touched: what belongs to another machine, a live run, or nobody known stays.
+
+mod find;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +13,11 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "docker")]
+pub(crate) use find::sweep_containers;
+pub(crate) use find::sweep_server;
+pub use find::{Leftover, clean, find, find_here, sweep_once};
 
 /// Which process a thing belongs to, so that neither a reused process id nor another machine is mistaken for it. The text
 /// form, `<machine>_<pid>_<start>`, is part of names of databases, labels and files: letters, digits and `_` only.
@@ -111,7 +120,7 @@ pub fn start_of(pid: i32) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thing {
-    /// A directory of ours.
+    /// A directory of ours. Its own name must contain the run's [`Identity`], else it will not be removed.
     Directory(PathBuf),
     /// A process.
     Process {

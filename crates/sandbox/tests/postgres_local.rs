@@ -1,4 +1,5 @@
 //! Local servers: real ones, as whoever runs the tests.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod postgres_support;
 
@@ -200,4 +201,51 @@ async fn servers_side_by_side_share_the_cache_and_nothing_else() {
     // From the cache now.
     let c = Server::obtain(&Choice::Local, &options).await.unwrap();
     assert!(!scalar::<bool>(c.admin_url(), is_there).await);
+}
+
+#[tokio::test]
+async fn a_kept_server_leaves_its_data_under_a_name_that_no_sweep_takes() {
+    let server = local().await;
+    statement(&server, "CREATE TABLE kept (n int)").await;
+    let directory: String = scalar(server.admin_url(), DATA).await;
+    let text = server.keep().await.unwrap();
+    drop(server);
+    let kept =
+        text.split_whitespace().find(|word| word.contains("liverc-kept-")).unwrap().trim_end_matches('.').to_owned();
+    let has_data = Path::new(&kept).join("data/PG_VERSION").exists();
+    let is_shut_down = !Path::new(&kept).join("data/postmaster.pid").exists();
+    std::fs::remove_dir_all(&kept).unwrap();
+    assert!(has_data && is_shut_down, "{text}");
+    assert!(!Path::new(&directory).exists() && alive_under(&directory).is_empty());
+}
+
+const NOWHERE: &str = "LIVERC_TEST_NOWHERE";
+
+/// Runs this binary again, without a Docker daemon and without binaries.
+#[tokio::test]
+async fn with_nothing_to_be_had_the_message_says_how_to_get_either() {
+    if std::env::var_os(NOWHERE).is_some() {
+        let error = Server::obtain(&Choice::Auto, &Options::default()).await.unwrap_err();
+        println!("\nEXIT {} {error}", error.exit_code());
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "with_nothing_to_be_had_the_message_says_how_to_get_either", "--nocapture"])
+        .env(NOWHERE, "1")
+        .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        .env("PG_BIN", "/nonexistent/bin")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = text.split("EXIT ").nth(1).unwrap();
+    assert!(said.starts_with("5 "), "{said}");
+    for part in [
+        "docker:",
+        "PG_BIN is /nonexistent/bin",
+        "fixtures/postgres-image/build",
+        "apt install",
+        "--postgres postgres://",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
 }

@@ -1,4 +1,5 @@
 //! Template databases, on a local server.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod postgres_support;
 

@@ -1,1 +1,109 @@
-//! (being built)
+//! The command line: one file per verb, thin.
+
+mod completions;
+mod doctor;
+mod failure;
+mod interrupt;
+mod lab;
+mod list;
+mod progress;
+mod report;
+mod run;
+mod sweep_flag;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// Exit code when everything held.
+pub const PASS: u8 = 0;
+/// Exit code for a mistake on the command line or in a scenario.
+pub const USAGE: u8 = 2;
+/// Exit code when an invariant was violated or could not be told.
+pub const NOT_PROVEN: u8 = 4;
+/// Exit code when the environment failed: no database, a full disk.
+pub const ENVIRONMENT: u8 = 5;
+/// Exit code after Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
+#[derive(Parser)]
+#[command(
+    name = "harness",
+    version,
+    about = "Load-testing and failure-injection harness for LiveRC ingestion engines",
+    after_help = "Exit codes: 0 pass · 1 regression or criterion missed · 2 usage or configuration · 3 inconclusive \
+                  (only with --strict) · 4 an invariant violated or unknown · 5 the environment failed · 130 interrupted"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// More on standard error: -v what is done, -vv how
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a scenario: ingest, verify every row, measure, report
+    Run(run::Args),
+    /// List scenarios, oracles, steps or faults
+    List(list::Args),
+    /// Make the report of a stored run again
+    Report(report::Args),
+    /// Look whether this machine can run trials, and at what killed runs left
+    Doctor(doctor::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Parses the command line, runs the verb, and gives the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let mut args = std::env::args_os();
+    let program = args.next();
+    let first = args.next();
+    // The built-in engine is this program under a hidden verb, so that `cargo run` needs no second binary.
+    if first.as_deref().is_some_and(|verb| verb == "__engine") {
+        return ingest::cli::main(std::iter::once("ingest".into()).chain(args));
+    }
+    let cli = match Cli::try_parse_from(program.into_iter().chain(first).chain(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // --help and --version are no mistake.
+            return if error.use_stderr() { USAGE } else { PASS };
+        }
+    };
+    logging(cli.verbose);
+    let outcome = match cli.verb {
+        Verb::Run(args) => run::main(args),
+        Verb::List(args) => list::main(&args),
+        Verb::Report(args) => report::main(&args),
+        Verb::Doctor(args) => doctor::main(&args),
+        Verb::Completions(args) => completions::main(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {}", crate::report::scrub(&failure.to_string()));
+            failure.code
+        }
+    }
+}
+
+fn logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn,sqlx::query=error",
+        1 => "info,sqlx=error",
+        _ => "debug,sqlx=info,hyper=info",
+    };
+    let filter = std::env::var("HARNESS_LOG").unwrap_or_else(|_| level.to_owned());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

@@ -23,9 +23,9 @@ pub fn json(value: &Value, pretty: bool) {
 pub fn settings(settings: &Settings, as_json: bool) {
     let rows = settings.resolved();
     if as_json {
-        let rows = rows.iter().map(|r| {
-            serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() })
-        });
+        let rows = rows
+            .iter()
+            .map(|r| serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() }));
         return json(&rows.collect(), true);
     }
     let width = |text: fn(&crate::settings::Resolved) -> usize| rows.iter().map(text).max().unwrap_or(0);
@@ -59,7 +59,9 @@ pub fn summary(summary: &Summary, as_json: bool) {
         ("laps", rows.laps),
     ] {
         let Counts { inserted, updated, deleted, unchanged } = counts;
-        print(&format!("  {table:8} {inserted:>8} new {updated:>8} updated {deleted:>8} gone {unchanged:>8} unchanged"));
+        print(&format!(
+            "  {table:8} {inserted:>8} new {updated:>8} updated {deleted:>8} gone {unchanged:>8} unchanged"
+        ));
     }
     if summary.ambiguous_entries > 0 {
         print(&format!("  {} entries have no driver: their name is ambiguous", summary.ambiguous_entries));

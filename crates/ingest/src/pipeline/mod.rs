@@ -207,9 +207,10 @@ impl Run {
         let finished = recorded.depth == Depth::LapsFull;
         let done = |race: &ListedRace| {
             !finished
-                && recorded.checkpoints.get(&race.id).is_some_and(|c| {
-                    c.stored && c.state == Some(State::Written) && c.fence >= recorded.since
-                })
+                && recorded
+                    .checkpoints
+                    .get(&race.id)
+                    .is_some_and(|c| c.stored && c.state == Some(State::Written) && c.fence >= recorded.since)
         };
         let left: Vec<_> = event.races.iter().filter(|r| !done(r)).cloned().collect();
         self.tally().summary.skipped = (event.races.len() - left.len()) as u64;
@@ -392,7 +393,8 @@ impl Run {
         (summary.requests, summary.max_in_flight) = self.source.requests();
         summary.largest_batch = Metrics::get(&self.metrics.largest_batch);
         let cap = store::rows_per_batch(&self.settings.unit);
-        summary.lap_batch = if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
+        summary.lap_batch =
+            if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
         summary.pool_peak = self.metrics.pool_peak.load(std::sync::atomic::Ordering::Relaxed);
         summary.pool_size = self.settings.database.pool_size;
         summary

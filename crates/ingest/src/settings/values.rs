@@ -5,7 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{DatabaseSettings, KEYS, LivercSettings, REAL_SITE, Resolved, Settings, SettingsError, Source, UnitSettings};
+use super::{
+    DatabaseSettings, KEYS, LivercSettings, REAL_SITE, Resolved, Settings, SettingsError, Source, UnitSettings,
+};
 use crate::retry::RetryPolicy;
 
 macro_rules! choice {

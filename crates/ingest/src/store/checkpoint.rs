@@ -80,12 +80,7 @@ fn from_row(row: &PgRow) -> Result<(u64, Checkpoint), StoreError> {
 }
 
 /// Writes the checkpoints of the races of a unit.
-pub(super) async fn write(
-    session: &mut Session,
-    event: i64,
-    fence: i64,
-    races: &[UnitRace],
-) -> Result<(), StoreError> {
+pub(super) async fn write(session: &mut Session, event: i64, fence: i64, races: &[UnitRace]) -> Result<(), StoreError> {
     const SQL: &str = "\
 INSERT INTO ingest_checkpoints (race_id, event_id, state, hash_version, hash, lap_count, fence)
 SELECT i.race, $2, 'written', $3, i.hash, i.laps, $4 FROM unnest($1::bigint[], $5::bytea[], $6::integer[]) AS i (race, hash, laps)

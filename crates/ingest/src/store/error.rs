@@ -31,7 +31,9 @@ pub enum StoreError {
         what: &'static str,
     },
     /// Another engine has taken over the event.
-    #[error("another engine has taken over event {event} (fence {ours} is no longer the newest); nothing was overwritten")]
+    #[error(
+        "another engine has taken over event {event} (fence {ours} is no longer the newest); nothing was overwritten"
+    )]
     Fenced {
         /// The event.
         event: u64,

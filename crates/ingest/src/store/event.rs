@@ -60,7 +60,8 @@ pub struct Recorded {
 }
 
 async fn hold_fence(session: &mut Session, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
-    const SQL: &str = "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
+    const SQL: &str =
+        "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
     let what = "checking the fence";
     let row = session.row(what, SQL, args![encode::id(event)?]).await?;
     session.backend = Some(row.try_get(3).map_err(doing(what))?);
@@ -100,9 +101,8 @@ pub async fn record(session: &mut Session, event: &Event, fence: i64) -> Result<
 
     let listed: HashSet<u64> = event.races.iter().map(|r| r.id).collect();
     let left: Vec<u64> = checkpoints.keys().filter(|race| !listed.contains(race)).copied().collect();
-    let missing = listed.iter().any(|race| {
-        checkpoints.get(race).is_none_or(|c| !c.stored || c.state != Some(State::Written))
-    });
+    let missing =
+        listed.iter().any(|race| checkpoints.get(race).is_none_or(|c| !c.stored || c.state != Some(State::Written)));
     let stays_full = depth == Depth::LapsFull && !missing && left.is_empty();
     let now = if stays_full { Depth::LapsFull } else { Depth::Partial };
 

@@ -43,9 +43,9 @@ impl EventLock {
     pub async fn take(store: &Store, session: Session, event: u64) -> Result<(Self, Session), StoreError> {
         let settings = store.settings();
         let lease = settings.lock_lease;
-        let options =
-            store.options().clone().options([("idle_session_timeout", lease.as_millis().to_string())]);
-        let key = i64::from_be_bytes(xxhash_rust::xxh3::xxh3_64(format!("ingest event {event}").as_bytes()).to_be_bytes());
+        let options = store.options().clone().options([("idle_session_timeout", lease.as_millis().to_string())]);
+        let key =
+            i64::from_be_bytes(xxhash_rust::xxh3::xxh3_64(format!("ingest event {event}").as_bytes()).to_be_bytes());
         let conn = Arc::new(Mutex::new(None));
         let beat = tokio::spawn(beat(Arc::clone(&conn), lease / 4));
         let mut lock = Self {
@@ -136,7 +136,9 @@ async fn beat(conn: Arc<Mutex<Option<PgConnection>>>, every: Duration) {
         let mut guard = conn.lock().await;
         let Some(held) = guard.as_mut() else { continue };
         if !matches!(tokio::time::timeout(every, held.ping()).await, Ok(Ok(()))) {
-            tracing::warn!("the connection that holds the event's lock is lost; the fence still guards what is written");
+            tracing::warn!(
+                "the connection that holds the event's lock is lost; the fence still guards what is written"
+            );
             *guard = None;
         }
     }

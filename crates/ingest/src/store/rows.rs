@@ -168,7 +168,8 @@ async fn results_one_by_one(
     race: &UnitRace,
     changes: &mut Changes,
 ) -> Result<(), StoreError> {
-    const ENTRY: &str = "SELECT car_number, transponder, driver_id FROM entries WHERE event_id = $1 AND class = $2 AND name = $3";
+    const ENTRY: &str =
+        "SELECT car_number, transponder, driver_id FROM entries WHERE event_id = $1 AND class = $2 AND name = $3";
     const LINK: &str = "UPDATE entries SET driver_id = $4 \
                         WHERE event_id = $1 AND class = $2 AND name = $3 AND (driver_id IS NULL OR driver_id = $4)";
     const SELECT: &str = "SELECT id FROM results WHERE race_id = $1 AND id = $2";
@@ -192,8 +193,27 @@ async fn results_one_by_one(
         session.rows(what, SELECT, args![row.race, row.id]).await?;
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = row.numbers;
         let args = args![
-            row.id, row.race, row.driver, row.name, row.nth, row.car_number, row.behind, a, b, c, d, e, f, g, h, i, j, k,
-            l, m, n
+            row.id,
+            row.race,
+            row.driver,
+            row.name,
+            row.nth,
+            row.car_number,
+            row.behind,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            i,
+            j,
+            k,
+            l,
+            m,
+            n
         ];
         count_write(&session.row(what, INSERT.as_str(), args).await?, what, &mut changes.results)?;
     }
@@ -335,9 +355,8 @@ SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT cou
     }
     let Columns { ids, races, drivers, names, nths, car_numbers, behinds, numbers } = columns;
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = numbers;
-    let args = args![
-        ids, races, drivers, names, nths, car_numbers, behinds, a, b, c, d, e, f, g, h, i, j, k, l, m, n, stored
-    ];
+    let args =
+        args![ids, races, drivers, names, nths, car_numbers, behinds, a, b, c, d, e, f, g, h, i, j, k, l, m, n, stored];
     let row = session.row(what, SQL.as_str(), args).await?;
     let (inserted, updated) = (count(&row, 0, what)?, count(&row, 1, what)?);
     let unchanged = total.saturating_sub(inserted + updated);

@@ -139,7 +139,8 @@ ORDER BY race";
 /// # Errors
 /// The database fails; stored rows that no engine writes.
 pub async fn load_race(session: &mut Session, race: u64) -> Result<Option<Race>, StoreError> {
-    const RACE: &str = "SELECT round, number, class, label, completed_at::text, length, warnings FROM races WHERE id = $1";
+    const RACE: &str =
+        "SELECT round, number, class, label, completed_at::text, length, warnings FROM races WHERE id = $1";
     const RESULTS: &str = "\
 SELECT id, driver_id, name, nth, car_number, behind, position, qualifying, grid, laps_completed, total_ms, fastest_ms,
        fastest_lap, average_ms, average_top5_ms, average_top10_ms, average_top15_ms, top3_ms, deviation_ms, consistency_bp
@@ -154,7 +155,12 @@ WHERE result_id = ANY (ARRAY(SELECT id FROM results WHERE race_id = $1)) ORDER B
     let read = || -> sqlx::Result<_> {
         let listed: (String, Option<i32>, String, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        Ok((listed, row.try_get::<Option<String>, _>(4)?, row.try_get::<String, _>(5)?, row.try_get::<Vec<String>, _>(6)?))
+        Ok((
+            listed,
+            row.try_get::<Option<String>, _>(4)?,
+            row.try_get::<String, _>(5)?,
+            row.try_get::<Vec<String>, _>(6)?,
+        ))
     };
     let ((round, number, class, label), completed, length, warnings) = read().map_err(doing(what))?;
     let number = number.map(encode::uint).transpose()?;

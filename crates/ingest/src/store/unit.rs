@@ -148,7 +148,8 @@ pub async fn write(
     outcome: &mut UnitOutcome,
 ) -> Result<(), StoreError> {
     let event_id = encode::id(context.event)?;
-    let mut changes = Changes { drivers: drivers::write(session, &context.settings, races).await?, ..Changes::default() };
+    let mut changes =
+        Changes { drivers: drivers::write(session, &context.settings, races).await?, ..Changes::default() };
     let acquire = session.take_acquire_time();
     let begun = Instant::now();
     session.begin().await?;

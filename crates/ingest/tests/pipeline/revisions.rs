@@ -11,9 +11,9 @@ fn corrected() -> World {
     world.races.retain(|r| r.listed.id != 2); // withdrawn
     for race in &mut world.races {
         match race.listed.id {
-            5 => race.results[0].laps[2].time_ms += 500,                       // a time changed
-            4 => drop(race.results.remove(1)),                                 // disqualified
-            3 => race.results[2].laps.truncate(4),                             // laps removed
+            5 => race.results[0].laps[2].time_ms += 500, // a time changed
+            4 => drop(race.results.remove(1)),           // disqualified
+            3 => race.results[2].laps.truncate(4),       // laps removed
             1 => race.results.iter_mut().for_each(|r| r.behind = "1 Lap".into()), // results changed, laps not
             _ => {}
         }

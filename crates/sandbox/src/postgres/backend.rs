@@ -164,6 +164,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// The last lines of its log; empty when it cannot be had.
     fn log_tail(&self) -> BoxFuture<'_, String>;
 
+    /// A command line that opens one of its databases. Shows no password.
+    fn psql(&self, database: &str) -> String;
+
+    /// Lets it outlive this process; what it leaves then is not a leftover. Returns lines that say how to get at it and how to
+    /// remove it. It counts as disposed of afterwards.
+    fn keep(&self) -> BoxFuture<'_, Result<String, Error>>;
+
     /// Ends it for good and removes what it left. Idempotent.
     fn dispose(&self) -> BoxFuture<'_, Result<(), Error>>;
 }

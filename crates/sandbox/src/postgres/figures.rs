@@ -87,16 +87,35 @@ pub(crate) fn cpu_of(pid: i32) -> Cpu {
     Process::new(pid).ok().as_ref().and_then(with_reaped_children).unwrap_or_default()
 }
 
+/// Ticks of a process's children that it has waited for.
+fn of_reaped(pid: i32) -> Option<(i64, i64)> {
+    let stat = Process::new(pid).and_then(|process| process.stat()).ok()?;
+    Some((stat.cutime, stat.cstime))
+}
+
+/// The family with the time of each, taken while no child was reaped: one that ends during the look would be counted twice, or not at all.
+fn consistent_family(postmaster: i32) -> Vec<(Process, Cpu)> {
+    let mut attempt = 0;
+    loop {
+        let before = of_reaped(postmaster);
+        let timed = |process: Process| with_reaped_children(&process).map(|cpu| (process, cpu));
+        let timed: Vec<(Process, Cpu)> = family(postmaster).into_iter().filter_map(timed).collect();
+        attempt += 1;
+        if before == of_reaped(postmaster) || attempt == 20 {
+            return timed;
+        }
+    }
+}
+
 /// Time of the whole family.
 pub(crate) fn cpu_of_family(postmaster: i32) -> Cpu {
-    family(postmaster).iter().filter_map(with_reaped_children).fold(Cpu::default(), Cpu::plus)
+    consistent_family(postmaster).iter().map(|(_, cpu)| *cpu).fold(Cpu::default(), Cpu::plus)
 }
 
 fn used(postmaster: i32) -> Used {
     let mut used = Used::default();
     let mut pss = Some(0);
-    for process in family(postmaster) {
-        let Some(cpu) = with_reaped_children(&process) else { continue };
+    for (process, cpu) in consistent_family(postmaster) {
         used.cpu = used.cpu.plus(cpu);
         used.processes += 1;
         let page = procfs::page_size();
@@ -108,6 +127,8 @@ fn used(postmaster: i32) -> Used {
                 pss = pss.map(|sum: u64| sum + bytes);
             }
             Err(procfs::ProcError::NotFound(_)) => {}
+            // A zombie has no memory map any more.
+            Err(_) if process.stat().is_ok_and(|stat| stat.state == 'Z') => {}
             Err(_) => pss = None,
         }
     }

@@ -9,14 +9,18 @@
 mod backend;
 mod capability;
 mod choice;
-mod connect;
+pub(crate) mod connect;
+mod daemon;
+#[cfg(feature = "docker")]
+pub(crate) mod docker;
 mod error;
 mod facts;
 mod figures;
-mod local;
+pub(crate) mod local;
 mod port;
+mod remote;
 mod server;
-mod templates;
+pub(crate) mod templates;
 mod url;
 mod watchdog;
 
@@ -24,10 +28,19 @@ pub use backend::{Backend, Down, Kind, Ready, Restarted, Stopped};
 pub use capability::{Capabilities, Capability};
 pub use choice::{BadChoice, Choice};
 pub use connect::{connect, wait_until_ready};
+pub use daemon::{Daemon, docker_daemon};
+#[cfg(feature = "docker")]
+pub use docker::{DEFAULT_IMAGE, Docker, LOCAL_IMAGE};
 pub use error::{Error, Unsupported};
 pub use facts::Facts;
 pub use figures::{Cpu, Lsn, Measured, Meter, Peak, Used, wal_position};
 pub use local::{Binaries, Local};
+pub use remote::Remote;
 pub use server::{Options, Server};
 pub use templates::{DATABASE_PREFIX, Database, Template, Templates};
 pub use url::ServerUrl;
+
+/// Process ids of the children of a process.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    figures::family(pid).iter().map(|process| process.pid).filter(|&child| child != pid).collect()
+}

@@ -20,7 +20,7 @@ use crate::leftovers::Identity;
 pub const DATABASE_PREFIX: &str = "liverc_harness_";
 
 /// Start of the names of databases that were kept, which no sweep removes.
-const KEPT_PREFIX: &str = "liverc_kept_";
+pub(crate) const KEPT_PREFIX: &str = "liverc_kept_";
 
 /// Longest name of a database that PostgreSQL does not cut.
 const NAME_BYTES: usize = 63;
@@ -104,9 +104,12 @@ impl Templates {
             quoted(&name),
             quoted(&self.server.engine_role())
         );
+        self.server.remember(&name);
         run(&mut admin, create).await.map_err(Error::sql(format!("creating the template database {name}")))?;
         if let Err(source) = migrate(self.server.engine_url(&name)).await {
-            let _ = drop_database(&mut admin, &name).await;
+            if drop_database(&mut admin, &name).await.is_ok() {
+                self.server.forget(&name);
+            }
             return Err(Error::Migrate { template: name, source: source.into() });
         }
         // A template with a connection cannot be copied; a pool's may take a moment to go.
@@ -144,6 +147,7 @@ impl Templates {
             quoted(&self.server.engine_role()),
             quoted(&template.name)
         );
+        self.server.remember(&name);
         run(&mut admin, create).await.map_err(Error::sql(format!("creating the database {name}")))?;
         let created_in = start.elapsed();
         let checkpointed = match run(&mut admin, "CHECKPOINT".to_owned()).await {
@@ -212,6 +216,7 @@ impl Database {
         drop_database(&mut admin, &self.name)
             .await
             .map_err(Error::sql(format!("dropping the database {}", self.name)))?;
+        self.server.forget(&self.name);
         let _ = admin.close().await;
         Ok(())
     }
@@ -226,6 +231,7 @@ impl Database {
         end_connections(&mut admin, &self.name).await.map_err(Error::sql("ending connections"))?;
         let rename = format!("ALTER DATABASE {} RENAME TO {}", quoted(&self.name), quoted(&kept));
         run(&mut admin, rename).await.map_err(Error::sql(format!("renaming the database {}", self.name)))?;
+        self.server.forget_kept(&self.name);
         let _ = admin.close().await;
         Ok(kept)
     }

@@ -51,6 +51,15 @@ impl Watchdog {
     }
 }
 
+impl Watchdog {
+    /// Does it now. Whether the command succeeded.
+    #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "only containers are ended this way"))]
+    pub(crate) fn fire(mut self) -> bool {
+        self.pipe = None;
+        self.child.wait().is_ok_and(|status| status.success())
+    }
+}
+
 impl Drop for Watchdog {
     fn drop(&mut self) {
         if let Some(mut pipe) = self.pipe.take() {

@@ -1,5 +1,5 @@
 //! What the tests of servers share.
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use sandbox::postgres::{Choice, Options, Server, ServerUrl, connect};
 use sqlx::postgres::PgRow;

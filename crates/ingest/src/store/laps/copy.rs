@@ -19,8 +19,10 @@ const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
 /// Largest chunk: what is sent at once, and all that the encoding takes of memory.
 const CHUNK: usize = 128 * 1024;
 
-const INTO_LAPS: &str = "COPY laps (result_id, number, time_ms, position, pace_laps, pace_ms) FROM STDIN (FORMAT binary)";
-const INTO_STAGE: &str = "COPY lap_stage (result_id, number, time_ms, position, pace_laps, pace_ms) FROM STDIN (FORMAT binary)";
+const INTO_LAPS: &str =
+    "COPY laps (result_id, number, time_ms, position, pace_laps, pace_ms) FROM STDIN (FORMAT binary)";
+const INTO_STAGE: &str =
+    "COPY lap_stage (result_id, number, time_ms, position, pace_laps, pace_ms) FROM STDIN (FORMAT binary)";
 
 pub(super) async fn write(
     session: &mut Session,

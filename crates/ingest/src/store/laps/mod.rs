@@ -89,8 +89,7 @@ pub(super) async fn write(
 ) -> Result<LapsWritten, StoreError> {
     let settings = &context.settings;
     let mut written = LapsWritten::default();
-    let groups: Vec<&[UnitRace]> =
-        if settings.accumulate_laps { vec![races] } else { races.chunks(1).collect() };
+    let groups: Vec<&[UnitRace]> = if settings.accumulate_laps { vec![races] } else { races.chunks(1).collect() };
     for group in &groups {
         let stored: Vec<_> = group.iter().filter(|r| r.stored()).collect();
         if !stored.is_empty() {
@@ -171,8 +170,8 @@ mod tests {
 
     #[test]
     fn batches_hold_every_lap_once_and_respect_size_and_freshness() {
-        let races = [(1, false), (2, true), (3, false)]
-            .map(|(id, stored)| UnitRace::new(race(id, 4, 7), stored).unwrap());
+        let races =
+            [(1, false), (2, true), (3, false)].map(|(id, stored)| UnitRace::new(race(id, 4, 7), stored).unwrap());
         for size in ["1", "5", "28", "1000000", "auto"] {
             let settings = Settings::with(Profile::Fast, &[("lap_batch", size)]).unwrap().unit;
             let batches = batches(&races, &settings);
@@ -191,7 +190,9 @@ mod tests {
     #[test]
     fn the_parameter_limit_caps_insert_only() {
         let rows = |path| {
-            rows_per_batch(&Settings::with(Profile::Fast, &[("write_path", path), ("lap_batch", "50000")]).unwrap().unit)
+            rows_per_batch(
+                &Settings::with(Profile::Fast, &[("write_path", path), ("lap_batch", "50000")]).unwrap().unit,
+            )
         };
         assert_eq!(rows("insert"), 10_922);
         assert_eq!((rows("unnest"), rows("copy")), (50_000, 50_000));

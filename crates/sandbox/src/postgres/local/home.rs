@@ -13,6 +13,9 @@ use crate::leftovers::{Identity, Registry, Thing};
 /// Start of the names of such directories.
 pub(crate) const PREFIX: &str = "liverc-pg-";
 
+/// Start of the names of those that were kept.
+const KEPT_PREFIX: &str = "liverc-kept-";
+
 /// Longest path of a socket that is safe: `sun_path` has 108 bytes, less on some systems.
 const SOCKET_PATH: usize = 100;
 
@@ -77,6 +80,16 @@ impl Home {
         let text = read().unwrap_or_default();
         let all: Vec<&str> = text.lines().collect();
         all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+    }
+
+    /// Lets the data outlive this process under a name that no sweep removes, which is returned. The socket's directory goes.
+    pub(super) fn keep(&self) -> Result<PathBuf, Error> {
+        let name = self.base.file_name().map(|name| name.to_string_lossy().replacen(PREFIX, KEPT_PREFIX, 1));
+        let kept = self.base.with_file_name(name.unwrap_or_else(|| KEPT_PREFIX.to_owned()));
+        fs::rename(&self.base, &kept).map_err(Error::io("renaming", &self.base))?;
+        let _ = fs::remove_dir_all(kept.join("s"));
+        self.remove()?;
+        Ok(kept)
     }
 
     /// Removes everything. Idempotent.

@@ -2,11 +2,10 @@
 
 mod binaries;
 mod child;
-mod cluster;
-mod home;
+pub(crate) mod cluster;
+pub(crate) mod home;
 mod user;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -97,18 +96,6 @@ impl Local {
         };
         server.first_start().await?;
         Ok(server)
-    }
-
-    /// The binaries that it runs.
-    #[must_use]
-    pub fn binaries(&self) -> &Binaries {
-        &self.binaries
-    }
-
-    /// The directory of its data, socket and log.
-    #[must_use]
-    pub fn directory(&self) -> PathBuf {
-        self.home.base().to_path_buf()
     }
 
     async fn first_start(&mut self) -> Result<(), Error> {
@@ -254,11 +241,11 @@ impl Local {
 
     /// Ends the server by force and without errors.
     async fn end_now(&self) {
-        if let Ok(child) = self.child("ending it") {
-            if let Ok(family) = kill_family(&child) {
-                let _ = tokio::time::timeout(DOWN_WITHIN, child.wait()).await;
-                let _ = self.wait_until_gone(&family, Instant::now()).await;
-            }
+        if let Ok(child) = self.child("ending it")
+            && let Ok(family) = kill_family(&child)
+        {
+            let _ = tokio::time::timeout(DOWN_WITHIN, child.wait()).await;
+            let _ = self.wait_until_gone(&family, Instant::now()).await;
         }
         self.cross_out(Cpu::default());
     }
@@ -307,7 +294,7 @@ impl Local {
 }
 
 /// What a server of ours runs with. Durability is left at its defaults, always; `options.settings` come last and win.
-pub(super) fn settings(options: &Options) -> Vec<(String, String)> {
+pub(in crate::postgres) fn settings(options: &Options) -> Vec<(String, String)> {
     let ours = [
         ("listen_addresses", "127.0.0.1".to_owned()),
         ("max_connections", options.max_connections.to_string()),
@@ -445,6 +432,30 @@ impl Backend for Local {
 
     fn log_tail(&self) -> BoxFuture<'_, String> {
         Box::pin(async { self.home.log_tail(60) })
+    }
+
+    fn psql(&self, database: &str) -> String {
+        format!("psql -h {} -p {} -U postgres {database}", self.home.socket().display(), self.port)
+    }
+
+    fn keep(&self) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(async {
+            let _turn = self.turn.lock().await;
+            if self.child("").is_ok() {
+                self.take_down(Down::Fast).await?;
+            }
+            let kept = self.home.keep()?;
+            let user = if self.run_as.is_some() { "as the owner of its data: " } else { "" };
+            Ok(format!(
+                "The data directory was kept in {}. Start the server on it with ({user}{} -D {}/data -k /tmp -p {}), then: psql -h \
+                 /tmp -p {} -U postgres",
+                kept.display(),
+                self.binaries.program("postgres").display(),
+                kept.display(),
+                self.port,
+                self.port,
+            ))
+        })
     }
 
     fn dispose(&self) -> BoxFuture<'_, Result<(), Error>> {

@@ -1,0 +1,227 @@
+//! Triggers: a step, a moment on the wire, a row, or a time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use contract::{ArmAction, Step, Trigger};
+
+use super::Action;
+use crate::nearest::{UnknownName, nearest};
+use crate::quantity::Span;
+
+/// When a fault happens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum When {
+    /// At a step of the engine: `before-commit#2`. The engine holds there until the fault is proven.
+    Step(Trigger),
+    /// At a moment on the wire: `commit#3:sent`.
+    Wire {
+        /// Which frames are counted.
+        frame: Frame,
+        /// Which of them, from 1, over all connections of the trial.
+        occurrence: u32,
+        /// Where in its life.
+        moment: Moment,
+    },
+    /// When this lap row is inserted, from 1: `row#500`. For errors that PostgreSQL itself raises.
+    Row(u32),
+    /// So long after the first engine process started: `1.5s`. No shipped scenario uses one.
+    Time(Span),
+}
+
+macro_rules! names {
+    ($(#[$meta:meta])* $type:ident, $what:literal; $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl $type {
+            /// Every one, in order.
+            pub const ALL: &'static [$type] = &[$($type::$variant,)+];
+
+            /// The name in scenarios and on command lines.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $($type::$variant => $name,)+ }
+            }
+
+            /// What it stands for, in one sentence.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl ::std::str::FromStr for $type {
+            type Err = $crate::nearest::UnknownName;
+
+            fn from_str(name: &str) -> Result<Self, Self::Err> {
+                Self::ALL.iter().copied().find(|v| v.name() == name).ok_or_else(|| {
+                    let names: Vec<_> = Self::ALL.iter().map(|v| v.name()).collect();
+                    $crate::nearest::UnknownName::new($what, name, &names)
+                })
+            }
+        }
+    };
+}
+pub(crate) use names;
+
+names! {
+    /// What is counted on the wire.
+    Frame, "wire frame";
+    /// A COMMIT that the engine sends.
+    Commit = "commit",
+    /// The statement or the CopyData of a lap batch.
+    Batch = "batch",
+    /// Any frame that the engine sends to PostgreSQL.
+    Any = "frame",
+    /// A request to LiveRC.
+    Request = "request",
+}
+
+names! {
+    /// A moment in the life of a frame.
+    Moment, "wire moment";
+    /// It has arrived at the proxy and is not forwarded.
+    Before = "before",
+    /// Half of it has been forwarded.
+    Half = "half",
+    /// It has been forwarded, the reply is withheld.
+    Sent = "sent",
+    /// CommandComplete has been forwarded to the engine.
+    Complete = "complete",
+    /// ReadyForQuery has been forwarded to the engine.
+    Ready = "ready",
+}
+
+/// A text that is no trigger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WhenError {
+    /// No such step, frame or moment.
+    #[error(transparent)]
+    Name(#[from] UnknownName),
+    /// The occurrence.
+    #[error("`{0}`: an occurrence is a number from 1")]
+    Occurrence(String),
+    /// A row can only raise an error of PostgreSQL's.
+    #[error(
+        "`{0}` cannot be tied to a row: rows are for errors that PostgreSQL raises (db-deadlock, db-serialization …)"
+    )]
+    RowOnly(Action),
+}
+
+impl When {
+    /// What the engine is armed with, when the trigger is a step of its own.
+    #[must_use]
+    pub fn arming(&self, action: Action) -> Option<(Trigger, ArmAction)> {
+        let Self::Step(trigger) = self else { return None };
+        Some((*trigger, if action == Action::Crash { ArmAction::Kill } else { ArmAction::Hold }))
+    }
+
+    /// Whether it is a moment of a COMMIT.
+    #[must_use]
+    pub fn is_commit(&self) -> bool {
+        matches!(self, Self::Wire { frame: Frame::Commit, .. })
+    }
+
+    /// Whether only the proxy can see it.
+    #[must_use]
+    pub fn is_wire(&self) -> bool {
+        matches!(self, Self::Wire { .. })
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(trigger) => write!(f, "{trigger}"),
+            Self::Wire { frame, occurrence, moment } => write!(f, "{frame}#{occurrence}:{moment}"),
+            Self::Row(n) => write!(f, "row#{n}"),
+            Self::Time(after) => write!(f, "{after}"),
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = WhenError;
+
+    /// `step[#n]`, `commit#n[:moment]` (and `batch`, `frame`, `request`), `row#n`, or a duration. A missing occurrence is
+    /// the first, a missing moment is `before`.
+    fn from_str(text: &str) -> Result<Self, WhenError> {
+        if let Ok(after) = text.parse::<Span>() {
+            return Ok(Self::Time(after));
+        }
+        let (head, moment) = match text.split_once(':') {
+            Some((head, moment)) => (head, Some(moment)),
+            None => (text, None),
+        };
+        let (name, occurrence) = match head.split_once('#') {
+            None => (head, 1),
+            Some((name, n)) => match n.parse() {
+                Ok(n) if n > 0 => (name, n),
+                _ => return Err(WhenError::Occurrence(text.to_owned())),
+            },
+        };
+        match (name.parse::<Frame>(), moment) {
+            (Ok(frame), moment) => {
+                let moment = moment.map_or(Ok(Moment::Before), str::parse)?;
+                Ok(Self::Wire { frame, occurrence, moment })
+            }
+            // Only frames have moments.
+            (Err(unknown), Some(_)) => Err(unknown.into()),
+            (Err(_), None) if name == "row" => Ok(Self::Row(occurrence)),
+            (Err(unknown), None) => match name.parse::<Step>() {
+                Ok(step) => Ok(Self::Step(Trigger { step, occurrence })),
+                Err(_) => {
+                    let names: Vec<_> = Step::ALL.iter().map(|s| s.name()).collect();
+                    let meant_a_step = nearest(name, names.iter().copied()).is_some();
+                    let step = UnknownName::new("step", name, &names);
+                    Err(if meant_a_step || unknown.nearest.is_none() { step } else { unknown }.into())
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_reads_and_missing_parts_have_their_defaults() {
+        for (text, full) in [
+            ("mid-batch", "mid-batch#1"),
+            ("commit#3", "commit#3:before"),
+            ("commit", "commit#1:before"),
+            ("batch#2:half", "batch#2:half"),
+            ("frame#17:sent", "frame#17:sent"),
+            ("request#4", "request#4:before"),
+            ("row#500", "row#500"),
+            ("1.5s", "1.5s"),
+            ("250ms", "250ms"),
+        ] {
+            let when: When = text.parse().unwrap();
+            assert_eq!(when.to_string(), full);
+            assert_eq!(full.parse::<When>().unwrap(), when);
+        }
+        for &step in Step::ALL {
+            assert!(matches!(step.name().parse(), Ok(When::Step(t)) if t.step == step), "{step} is no frame");
+        }
+    }
+
+    #[test]
+    fn a_step_arms_the_engine_to_die_for_a_crash_and_to_hold_for_all_else() {
+        let when: When = "before-commit#2".parse().unwrap();
+        let trigger = "before-commit#2".parse().unwrap();
+        assert_eq!(when.arming(Action::Crash), Some((trigger, ArmAction::Kill)));
+        assert_eq!(when.arming(Action::DbKill), Some((trigger, ArmAction::Hold)));
+        assert_eq!("commit#2:sent".parse::<When>().unwrap().arming(Action::Crash), None);
+        assert!("commit#2:sent".parse::<When>().unwrap().is_commit());
+    }
+}

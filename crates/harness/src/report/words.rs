@@ -1,0 +1,60 @@
+//! The words of the report: what a trial, an exit, a purpose is called, in every format alike.
+
+use crate::oracle::Verdict;
+use crate::trial::record::{Exit, FaultRecord, Purpose, TrialRecord};
+
+/// A verdict as CSS class.
+#[must_use]
+pub fn class(v: Verdict) -> &'static str {
+    match v {
+        Verdict::Held => "held",
+        Verdict::Violated => "violated",
+        Verdict::Unknown => "unknown",
+        Verdict::NotJudged => "not-judged",
+    }
+}
+
+/// How a process ended.
+#[must_use]
+pub fn exit(e: Exit) -> String {
+    match e {
+        Exit::Code(0) => "exit code 0 (complete)".to_string(),
+        Exit::Code(75) => "exit code 75 (failed, worth retrying)".to_string(),
+        Exit::Code(code) => format!("exit code {code} (failed for good)"),
+        Exit::Signal(9) => "killed (SIGKILL)".to_string(),
+        Exit::Signal(signal) => format!("ended by signal {signal}"),
+        Exit::TimedOut => "did not end in its time; the harness killed it".to_string(),
+    }
+}
+
+/// Why an event was ingested.
+#[must_use]
+pub fn purpose(p: Purpose) -> String {
+    match p {
+        Purpose::Revision(1) => "first revision".to_string(),
+        Purpose::Revision(n) => format!("revision {n}"),
+        Purpose::Again => "once more, unchanged".to_string(),
+    }
+}
+
+/// `Trial 2 · fast, race_concurrency = 4`.
+#[must_use]
+pub fn trial(t: &TrialRecord) -> String {
+    format!("Trial {} · {}", t.trial, setup(t))
+}
+
+/// A trial's profile and the settings changed from it.
+#[must_use]
+pub fn setup(t: &TrialRecord) -> String {
+    let mut text = t.profile.clone();
+    for (key, value) in &t.settings {
+        text.push_str(&format!(", {key} = {value}"));
+    }
+    text
+}
+
+/// Why a fault did not fire.
+#[must_use]
+pub fn why_not(f: &FaultRecord) -> &str {
+    f.why_not.as_deref().unwrap_or("no proof of it was recorded")
+}

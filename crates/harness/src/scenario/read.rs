@@ -1,0 +1,485 @@
+//! From a file's text to a scenario.
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::error::ScenarioError;
+use super::event::{EventKind, EventSpec, PageForm};
+use super::file;
+use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, Scenario, default_oracles};
+use crate::faults::Fault;
+use crate::nearest::UnknownName;
+use crate::quantity::{Bytes, Span};
+use crate::synth::{Size, Totals};
+use crate::trial::record::Limits;
+
+/// How often an engine may be started again when a scenario does not say.
+const RESTARTS: u32 = 5;
+
+/// Longest time of one engine process when a scenario does not say.
+const TIMEOUT: Span = Span(Duration::from_secs(600));
+
+/// The profile when neither scenario nor flag says (DESIGN 10).
+const PROFILE: &str = "fast";
+
+/// A file being read: its name and text, for messages.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn at(&self, span: Range<usize>, message: impl std::fmt::Display) -> ScenarioError {
+        ScenarioError::at(self.file, self.text, span, message.to_string())
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario. `file` is named in messages, and its stem is the scenario's name.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column, and the nearest name where one is unknown.
+    pub fn parse(file: &str, text: &str, known: Known<'_>) -> Result<Self, ScenarioError> {
+        let source = Source { file, text };
+        let read: file::File = toml::from_str(text).map_err(|e| ScenarioError::of_toml(file, text, &e))?;
+        let file::File { trials, oracles, event, engine, network, liverc, limits, expect, fault: faults } = read;
+        let event = event.ok_or_else(|| source.at(0..0, "there is no [event]: a scenario says what is ingested"))?;
+        let event = event_of(&source, event)?;
+        let revisions = event.revisions.len() + 1;
+        let faults = faults.into_iter().map(|f| fault_of(&source, f, revisions)).collect::<Result<Vec<_>, _>>()?;
+        let expect = expect_of(&source, expect, event.revisions.len())?;
+        let oracles = match oracles {
+            None => default_oracles(!faults.is_empty()),
+            Some(listed) => oracles_of(&source, listed)?,
+        };
+        Ok(Self {
+            name: stem(file).to_owned(),
+            description: first_comment(text),
+            engine: engine_of(&source, engine, known)?,
+            network: network_of(&source, network)?,
+            liverc: LivercSpec {
+                max_in_flight: liverc.max_in_flight.map(NonZeroU32::get),
+                min_delay: liverc.min_delay,
+            },
+            limits: Limits {
+                engine_peak_rss_bytes: limits.engine_peak.map(|b| b.0),
+                max_in_flight: limits.max_in_flight.map(NonZeroU32::get),
+                connections: limits.connections.map(NonZeroU32::get),
+                attempts_per_page: limits.attempts_per_page.map(NonZeroU32::get),
+            },
+            trials: trials.map_or(1, NonZeroU32::get),
+            event,
+            faults,
+            expect,
+            oracles,
+        })
+    }
+}
+
+/// `large-event` of `scenarios/large-event.toml`.
+fn stem(file: &str) -> &str {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.strip_suffix(".toml").unwrap_or(name)
+}
+
+/// The comment that a file opens with, its lines joined by line feeds.
+pub(super) fn first_comment(text: &str) -> String {
+    let lines =
+        text.lines().skip_while(|line| line.trim().is_empty()).map_while(|line| line.trim_start().strip_prefix('#'));
+    lines.map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+fn event_of(source: &Source<'_>, event: Spanned<file::Event>) -> Result<EventSpec, ScenarioError> {
+    let span = event.span();
+    let file::Event { kind, size, races, results, laps, seed, form, revisions } = event.into_inner();
+    let kind = kind.unwrap_or(EventKind::Plain);
+    let custom = [&races, &results, &laps];
+    let given = size.as_ref().map(Spanned::span).or_else(|| custom.into_iter().flatten().next().map(Spanned::span));
+    let size = match (size, races, results, laps) {
+        _ if kind.has_fixed_size() => match given {
+            Some(span) => {
+                return Err(
+                    source.at(span, format!("an event of the kind `{kind}` has a size of its own: leave it out"))
+                );
+            }
+            None => Size::Small,
+        },
+        (Some(size), None, None, None) => size.into_inner().0,
+        (None, Some(races), Some(results), Some(laps)) => {
+            let span = races.span();
+            let totals = Totals::new(races.into_inner(), results.into_inner(), laps.into_inner());
+            Size::Custom(totals.map_err(|e| source.at(span, e))?)
+        }
+        (Some(_), ..) => {
+            let message = "an event has either a size or races, results and laps of its own, not both";
+            return Err(source.at(given.unwrap_or(span), message));
+        }
+        (None, ..) => {
+            let message = "say how large the event is: a size, or races, results and laps";
+            return Err(source.at(given.unwrap_or(span), message));
+        }
+    };
+    Ok(EventSpec { kind, size, seed: seed.map_or(1, |s| s.0), form: form.unwrap_or(PageForm::Raw), revisions })
+}
+
+fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Result<EngineSpec, ScenarioError> {
+    let file::Engine { profiles, command, restarts, timeout, settings } = engine;
+    for name in settings.keys() {
+        if !known.settings.contains(&name.get_ref().as_str()) {
+            return Err(source.at(name.span(), UnknownName::new("setting", name.get_ref(), known.settings)));
+        }
+    }
+    if let Some(command) = &command {
+        if command.get_ref().is_empty() {
+            return Err(source.at(command.span(), "the command is empty: give a program and its arguments"));
+        }
+        if !command.get_ref().iter().any(|arg| arg.contains("{event_id}")) {
+            let message = "the command does not say which event: put {event_id} (and {track}) among its arguments";
+            return Err(source.at(command.span(), message));
+        }
+        let builtin = profiles.as_ref().map(Spanned::span).or_else(|| settings.keys().next().map(Spanned::span));
+        if let Some(span) = builtin {
+            return Err(
+                source.at(span, "profiles and settings are the built-in engine's; with a command there are none")
+            );
+        }
+    }
+    let profiles = match profiles {
+        None if command.is_some() => Vec::new(),
+        None => vec![PROFILE.to_owned()],
+        Some(list) if list.get_ref().is_empty() => {
+            return Err(source.at(list.span(), "there is no profile in this list"));
+        }
+        Some(list) => {
+            let mut names: Vec<String> = Vec::new();
+            for name in list.into_inner() {
+                if !known.profiles.contains(&name.get_ref().as_str()) {
+                    return Err(source.at(name.span(), UnknownName::new("profile", name.get_ref(), known.profiles)));
+                }
+                if names.contains(name.get_ref()) {
+                    return Err(source.at(name.span(), format!("the profile `{}` stands here twice", name.get_ref())));
+                }
+                names.push(name.into_inner());
+            }
+            names
+        }
+    };
+    Ok(EngineSpec {
+        profiles,
+        settings: settings.into_iter().map(|(name, value)| (name.into_inner(), value.0)).collect(),
+        command: command.map(Spanned::into_inner),
+        restarts: restarts.unwrap_or(RESTARTS),
+        timeout: timeout.unwrap_or(TIMEOUT),
+    })
+}
+
+fn network_of(source: &Source<'_>, network: file::Network) -> Result<Network, ScenarioError> {
+    let bandwidth = |given: Option<Spanned<Bytes>>| match given {
+        Some(rate) if *rate.get_ref() == Bytes(0) => {
+            Err(source.at(rate.span(), "a bandwidth of nothing lets nothing through; for that, use a fault"))
+        }
+        other => Ok(other.map(Spanned::into_inner)),
+    };
+    Ok(Network {
+        database_rtt: network.database_rtt,
+        database_jitter: network.database_jitter,
+        database_bandwidth: bandwidth(network.database_bandwidth)?,
+        liverc_latency: network.liverc_latency,
+        liverc_jitter: network.liverc_jitter,
+        liverc_bandwidth: bandwidth(network.liverc_bandwidth)?,
+    })
+}
+
+fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) -> Result<Fault, ScenarioError> {
+    let span = fault.span();
+    let file::Fault { when, action, duration, revision } = fault.into_inner();
+    let revision = revision.map_or(1, NonZeroU32::get);
+    if revision as usize > revisions {
+        return Err(source.at(span, format!("the event has no revision {revision}, only {revisions}")));
+    }
+    Fault::new(when, action, duration).map(|f| f.in_revision(revision)).map_err(|e| source.at(span, e))
+}
+
+fn expect_of(source: &Source<'_>, expect: file::Expect, revisions: usize) -> Result<Expect, ScenarioError> {
+    let file::Expect { outcome, failed, earlier } = expect;
+    let places = |list: Vec<NonZeroU32>| list.into_iter().map(NonZeroU32::get).collect::<Vec<_>>();
+    match (outcome.as_ref().map(|o| *o.get_ref()), &failed) {
+        (Some(Outcome::Partial), None) => {
+            let span = outcome.map_or(0..0, |o| o.span());
+            return Err(source.at(span, "say which races must fail: failed = [3], by their place on the event page"));
+        }
+        (Some(Outcome::Partial), Some(list)) if list.get_ref().is_empty() => {
+            return Err(source.at(list.span(), "in a partial outcome at least one race must fail"));
+        }
+        (None | Some(Outcome::Complete), Some(list)) if !list.get_ref().is_empty() => {
+            return Err(source.at(list.span(), "where races must fail the outcome is \"partial\""));
+        }
+        _ => {}
+    }
+    let earlier = match earlier {
+        Some(list) if list.get_ref().len() > revisions => {
+            let message =
+                format!("the event has {revisions} revisions before its last, this list has {}", list.get_ref().len());
+            return Err(source.at(list.span(), message));
+        }
+        other => other.map(Spanned::into_inner).unwrap_or_default(),
+    };
+    Ok(Expect {
+        failed: failed.map(|list| places(list.into_inner())).unwrap_or_default(),
+        earlier: earlier.into_iter().map(places).collect(),
+    })
+}
+
+fn oracles_of(
+    source: &Source<'_>,
+    listed: Spanned<Vec<Spanned<file::Oracle>>>,
+) -> Result<Vec<crate::oracle::OracleName>, ScenarioError> {
+    if listed.get_ref().is_empty() {
+        return Err(source
+            .at(listed.span(), "a scenario that lists no oracle shows nothing; leave the key out for all of them"));
+    }
+    let mut names = Vec::new();
+    for oracle in listed.into_inner() {
+        let span = oracle.span();
+        let name = oracle.into_inner().0;
+        if names.contains(&name) {
+            return Err(source.at(span, format!("the oracle `{name}` stands here twice")));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::oracle::OracleName;
+    use crate::scenario::Change;
+
+    /// Names of the built-in engine, as a test needs them.
+    pub(in crate::scenario) const KNOWN: Known<'static> = Known {
+        profiles: &["before", "after", "fast"],
+        settings: &["lap_batch", "race_concurrency", "skip_unchanged", "liverc.min_delay"],
+    };
+
+    pub(in crate::scenario) fn parse(text: &str) -> Result<Scenario, ScenarioError> {
+        Scenario::parse("scenarios/test.toml", text, KNOWN)
+    }
+
+    /// The first line of the message for a mistaken text.
+    fn mistake(text: &str) -> String {
+        let error = parse(text).expect_err(text).to_string();
+        error.lines().next().unwrap().to_owned()
+    }
+
+    const FULL: &str = r#"
+# What it shows,
+# in two lines.
+
+# Not this.
+trials = 3
+oracles = ["content", "durable"]
+
+[event]
+races = 4
+results = 20
+laps = 100
+seed = 42
+form = "mixed"
+revisions = [["lap-removed", "time-changed"], ["race-added"]]
+
+[engine]
+profiles = ["before", "fast"]
+restarts = 2
+timeout = "90s"
+settings = { lap_batch = 500, skip_unchanged = true, "liverc.min_delay" = "10ms" }
+
+[network]
+database_rtt = "1ms"
+database_jitter = "200us"
+database_bandwidth = "100MB"
+liverc_latency = "50ms"
+
+[liverc]
+max_in_flight = 2
+min_delay = "1.5s"
+
+[limits]
+engine_peak = "150MB"
+connections = 21
+
+[expect]
+outcome = "partial"
+failed = [3]
+earlier = [[], [1, 2]]
+
+[[fault]]
+when = "before-commit#2"
+do = "crash"
+
+[[fault]]
+when = "commit#3:sent"
+do = "db-blackhole"
+for = "500ms"
+"#;
+
+    #[test]
+    fn a_full_file_reads_and_its_resolved_text_reads_back_equal() {
+        let scenario = parse(FULL).unwrap();
+        assert_eq!((scenario.name.as_str(), scenario.description.as_str()), ("test", "What it shows,\nin two lines."));
+        assert_eq!(scenario.event.size.totals(), Totals::new(4, 20, 100).unwrap());
+        assert_eq!(scenario.event.revisions[1], [Change::RaceAdded]);
+        assert_eq!(scenario.engine.settings["lap_batch"], "500");
+        assert_eq!(scenario.engine.settings["skip_unchanged"], "true");
+        assert_eq!(scenario.engine.timeout.0, Duration::from_secs(90));
+        assert_eq!(scenario.network.database_bandwidth, Some(Bytes(100_000_000)));
+        assert_eq!(scenario.limits.engine_peak_rss_bytes, Some(150_000_000));
+        assert_eq!(scenario.faults[1].to_string(), "commit#3:sent=db-blackhole:500ms");
+        assert_eq!(
+            (scenario.must_fail(1), scenario.must_fail(2), scenario.must_fail(3)),
+            (&[][..], &[1, 2][..], &[3][..])
+        );
+        let text = scenario.resolved();
+        assert_eq!(parse(&text).unwrap(), scenario, "{text}");
+    }
+
+    #[test]
+    fn the_shortest_file_has_every_default() {
+        let scenario = parse("[event]\nsize = \"small\"\n").unwrap();
+        assert_eq!((scenario.trials, scenario.event.seed, scenario.event.form), (1, 1, PageForm::Raw));
+        assert_eq!(scenario.engine.profiles, ["fast"]);
+        assert_eq!(scenario.expect.outcome(), Outcome::Complete);
+        assert!(!scenario.oracles.contains(&OracleName::Durable));
+        assert!(!scenario.needs_proxy());
+        assert_eq!(parse(&scenario.resolved()).unwrap(), scenario);
+        let faulted = parse("[event]\nsize = \"small\"\n[[fault]]\nwhen = \"mid-batch\"\ndo = \"crash\"\n").unwrap();
+        assert!(faulted.oracles.contains(&OracleName::Durable));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place_and_the_nearest() {
+        let error = parse("# Shows.\n[event]\nsise = \"small\"\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "scenarios/test.toml:3:1: unknown key `sise`; did you mean `size`?\n  3 | sise = \"small\"\n    | ^^^^"
+        );
+        for (text, says) in [
+            ("trails = 3\n[event]\nsize = \"small\"", ":1:1: unknown key `trails`; did you mean `trials`?"),
+            ("[evnt]\nsize = \"small\"", ":1:2: unknown key `evnt`; did you mean `event`?"),
+            ("[event]\nsize = \"small\"\n[criteria]\ntime = 1", ":3:2: unknown key `criteria`; keys here: "),
+            (
+                "[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"",
+                ":4:1: unknown key `database_rt`; did you mean `database_rtt`?",
+            ),
+            (
+                "[event]\nsize = \"small\"\n[[fault]]\nwhen = \"mid-batch\"\ndoo = \"crash\"",
+                ":5:1: unknown key `doo`; did you mean `do`?",
+            ),
+            (
+                "[event]\nsize = \"small\"\n[limits]\nengine_peek = \"1MB\"",
+                "unknown key `engine_peek`; did you mean `engine_peak`?",
+            ),
+        ] {
+            assert!(mistake(text).contains(says), "{text}: {}", mistake(text));
+        }
+    }
+
+    #[test]
+    fn an_unknown_value_is_refused_with_its_place_and_the_nearest() {
+        let event = "[event]\nsize = \"small\"\n";
+        for (text, says) in [
+            ("[event]\nsize = \"lrage\"".to_owned(), ":2:8: unknown size `lrage`; did you mean `large`?"),
+            (
+                format!("oracles = [\"content\", \"durabel\"]\n{event}"),
+                ":1:23: unknown oracle `durabel`; did you mean `durable`?",
+            ),
+            (format!("{event}form = \"row\""), ":3:8: unknown form of pages `row`; did you mean `raw`?"),
+            (
+                format!("{event}kind = \"edge-case\""),
+                ":3:8: unknown kind of event `edge-case`; did you mean `edge-cases`?",
+            ),
+            (
+                format!("{event}revisions = [[\"lap-remove\"]]"),
+                ":3:15: unknown correction `lap-remove`; did you mean `lap-removed`?",
+            ),
+            (
+                format!("{event}[engine]\nprofiles = [\"fast\", \"befor\"]"),
+                ":4:21: unknown profile `befor`; did you mean `before`?",
+            ),
+            (
+                format!("{event}[engine.settings]\nlap_bach = 3"),
+                ":4:1: unknown setting `lap_bach`; did you mean `lap_batch`?",
+            ),
+            (
+                format!("{event}[expect]\noutcome = \"partail\""),
+                ":4:11: unknown outcome `partail`; did you mean `partial`?",
+            ),
+            (
+                format!("{event}[[fault]]\nwhen = \"mid-bacth#2\"\ndo = \"crash\""),
+                ":4:8: unknown step `mid-bacth`; did you mean `mid-batch`?",
+            ),
+            (
+                format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"carsh\""),
+                ":5:6: unknown fault `carsh`; did you mean `crash`?",
+            ),
+            (format!("{event}[network]\ndatabase_rtt = \"5\""), ":4:16: `5` is no duration"),
+            (
+                format!("{event}[network]\ndatabase_rtt = 5"),
+                ":4:16: invalid type: integer `5`, expected a duration in quotes",
+            ),
+            (format!("{event}[network]\ndatabase_bandwidth = \"0MB\""), ":4:22: a bandwidth of nothing"),
+            (format!("{event}[limits]\nengine_peak = \"lots\""), ":4:15: `lots` is no size"),
+            (format!("{event}[liverc]\nmax_in_flight = 0"), ":4:17: invalid value: integer `0`"),
+            (format!("trials = 0\n{event}"), ":1:10: invalid value: integer `0`"),
+            (format!("{event}seed = -1"), ":3:8: invalid value: integer `-1`, expected a seed"),
+        ] {
+            assert!(mistake(&text).contains(says), "{text}\n→ {}", mistake(&text));
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_where_it_stands() {
+        let event = "[event]\nsize = \"small\"\n";
+        for (text, says) in [
+            (String::new(), ":1:1: there is no [event]"),
+            ("[event]\nseed = 3".to_owned(), "say how large the event is"),
+            ("[event]\nraces = 3".to_owned(), ":2:9: say how large the event is"),
+            (format!("{event}laps = 5"), ":2:8: an event has either a size or"),
+            ("[event]\nraces = 0\nresults = 3\nlaps = 5".to_owned(), ":2:9: no event has 0 races"),
+            (format!("{event}kind = \"edge-cases\""), ":2:8: an event of the kind `edge-cases` has a size of its own"),
+            (format!("oracles = []\n{event}"), ":1:11: a scenario that lists no oracle"),
+            (format!("oracles = [\"exit\", \"exit\"]\n{event}"), ":1:20: the oracle `exit` stands here twice"),
+            (format!("{event}[engine]\nprofiles = []"), ":4:12: there is no profile"),
+            (
+                format!("{event}[engine]\nprofiles = [\"fast\", \"fast\"]"),
+                ":4:21: the profile `fast` stands here twice",
+            ),
+            (format!("{event}[engine]\ncommand = []"), ":4:11: the command is empty"),
+            (format!("{event}[engine]\ncommand = [\"x\"]"), "put {event_id}"),
+            (
+                format!("{event}[engine]\nprofiles = [\"fast\"]\ncommand = [\"x\", \"{{event_id}}\"]"),
+                ":4:12: profiles and settings are",
+            ),
+            (
+                format!("{event}[engine.settings]\nliverc = {{ min_delay = \"1s\" }}"),
+                "expected text, a number or true/false",
+            ),
+            (format!("{event}[expect]\noutcome = \"partial\""), ":4:11: say which races must fail"),
+            (format!("{event}[expect]\nfailed = [3]"), ":4:10: where races must fail"),
+            (format!("{event}[expect]\noutcome = \"partial\"\nfailed = []"), ":5:10: in a partial outcome"),
+            (format!("{event}[expect]\nearlier = [[1]]"), ":4:11: the event has 0 revisions"),
+            (
+                format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"crash\"\nfor = \"1s\""),
+                "`crash` happens at once",
+            ),
+            (format!("{event}[[fault]]\ndo = \"crash\""), "the key `when` is missing"),
+            (format!("{event}size = \"large\""), ":3:1: "),
+            ("[event\nsize".to_owned(), ":1:"),
+        ] {
+            assert!(mistake(&text).contains(says), "{text}\n→ {}", mistake(&text));
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Drives a trial: create database → start the engine → watch → settle → look → ingest once more → record → drop.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::postgres::{Database, Server, Template, Templates, wal_position};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{self, EngineSpec, Watch};
+use super::count;
+use super::faults::Faults;
+use super::measure::{self, Around};
+use super::observe::database::{self, Expected};
+use super::observe::sampler::Sampler;
+use super::observe::{aftermath, resources, statements};
+use super::plan::{Revision, TrialPlan};
+use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, TrialRecord};
+use crate::clock::{monotonic_us, now_rfc3339};
+use crate::faults::{Action, When};
+use crate::oracle::{self, Verdict};
+use crate::stats::Metric;
+use crate::synth::rows::{self, RowMap};
+use crate::world::action::World;
+use crate::world::disk::Disk;
+use crate::world::liverc::Liverc;
+use crate::world::wires::{Wanted, Wires};
+
+/// How often the server's memory is sampled. Reading it walks page tables, so not more often.
+const METER_EVERY: Duration = Duration::from_millis(50);
+
+/// What all trials of a run share.
+#[derive(Debug)]
+pub struct Lab {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Its template databases.
+    pub templates: Templates,
+    /// The migrated one.
+    pub template: Template,
+    /// How rows are read.
+    pub map: RowMap,
+    /// How an engine is started.
+    pub engine: EngineSpec,
+    /// The harness's connections to the server's own database.
+    pub admin: PgPool,
+    /// The run's directory.
+    pub out: PathBuf,
+}
+
+/// Told while a trial runs, for a progress bar.
+pub trait Progress: Send + Sync {
+    /// What is being done now.
+    fn phase(&self, text: &str);
+    /// Races durable so far, of how many.
+    fn races(&self, done: u64, of: u64);
+}
+
+/// Why a trial could not be finished. Never the engine's doing.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The user stopped it.
+    #[error("stopped by the user")]
+    Interrupted,
+    /// The server failed the harness.
+    #[error("PostgreSQL: {0}")]
+    Sandbox(#[from] sandbox::postgres::Error),
+    /// A query of the harness failed.
+    #[error("a query of the harness failed: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// A file or a process.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A stop (SIGSTOP) that nothing asked for.
+    #[error("the engine's process {0} was stopped, and no step held it: somebody else did")]
+    Stopped(u32),
+    /// A fault that could not be undone.
+    #[error("a fault could not be healed: {0}")]
+    Healing(String),
+    /// A thread of the harness died.
+    #[error("a task of the harness died: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Broken {
+    /// An I/O error with what was tried.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Runs a trial to its record. Never fails: what broke it is in the record, which then proves nothing.
+pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &CancellationToken) -> TrialRecord {
+    let mut record = blank(plan);
+    let dir = lab.out.join("trials").join(format!("{:03}-{}", plan.number, plan.profile));
+    let broken = drive(lab, plan, &dir, &mut record, progress, cancel).await.err();
+    record.broken = broken.map(|b| b.to_string());
+    if record.broken.is_none() {
+        add_round_trips(lab, plan, &mut record, progress, cancel).await;
+    }
+    record.trial_us = monotonic_us() - record.started_us;
+    record.judgements = oracle::judge(&record, &plan.oracles);
+    record.story = super::story::tell(&record);
+    let passed = record.judgements.iter().all(|j| matches!(j.verdict, Verdict::Held | Verdict::NotJudged));
+    if passed && !plan.keep {
+        let _ = std::fs::remove_dir_all(&dir);
+        // Only when the last one is gone, too.
+        let _ = std::fs::remove_dir(lab.out.join("trials"));
+    } else {
+        let log = lab.server.log_tail().await;
+        let _ = std::fs::write(dir.join("postgres.log"), log);
+        record.artifacts = dir.strip_prefix(&lab.out).ok().map(|p| p.display().to_string());
+    }
+    record
+}
+
+/// Adds the round trips of a trial in which no proxy counted them: those of an earlier trial, or of an ingestion of their own.
+async fn add_round_trips(
+    lab: &Lab,
+    plan: &TrialPlan,
+    record: &mut TrialRecord,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) {
+    // What is not reported of statements is not reported of round trips (DESIGN 8).
+    let plain = record.ingestions.first().is_some_and(|first| measure::uninterrupted(first, &record.faults));
+    if !plain || record.metrics.contains_key(&Metric::RoundTrips) {
+        return;
+    }
+    let trips = match plan.round_trips {
+        Some(trips) => Some(trips),
+        None => count::round_trips(lab, plan, progress, cancel).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "round trips could not be counted");
+            None
+        }),
+    };
+    if let Some(trips) = trips {
+        record.metrics.insert(Metric::RoundTrips, trips as f64);
+    }
+}
+
+fn blank(plan: &TrialPlan) -> TrialRecord {
+    TrialRecord {
+        schema: SCHEMA,
+        trial: plan.number,
+        scenario: plan.scenario.clone(),
+        profile: plan.profile.clone(),
+        settings: plan.settings.clone(),
+        seed: plan.seed,
+        started_at: now_rfc3339(),
+        started_us: monotonic_us(),
+        trial_us: 0,
+        ingestions: Vec::new(),
+        faults: Vec::new(),
+        aftermath: Default::default(),
+        liverc: None,
+        sampler: None,
+        limits: plan.limits.clone(),
+        metrics: BTreeMap::new(),
+        stages: BTreeMap::new(),
+        progress: Vec::new(),
+        statements: Vec::new(),
+        judgements: Vec::new(),
+        story: Vec::new(),
+        artifacts: None,
+        reproduce: plan.reproduce.clone(),
+        psql: None,
+        broken: None,
+    }
+}
+
+async fn drive(
+    lab: &Lab,
+    plan: &TrialPlan,
+    dir: &Path,
+    record: &mut TrialRecord,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), Broken> {
+    progress.phase("making the database");
+    std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
+    let database = lab.templates.create(&lab.template, &format!("{}_{}", plan.scenario, plan.number)).await?;
+    let mut small_disk = None;
+    let outcome = with_database(lab, plan, dir, &database, record, &mut small_disk, progress, cancel).await;
+    if plan.keep && small_disk.is_none() {
+        let url = database.admin_url();
+        let kept = database.keep().await?;
+        record.psql = Some(format!("psql '{}'", url.with_database(&kept)));
+    } else {
+        let removed = database.remove().await;
+        if let Some(disk) = small_disk {
+            disk.remove(&lab.admin).await;
+        }
+        outcome?;
+        return removed.map_err(Into::into);
+    }
+    outcome
+}
+
+#[expect(clippy::too_many_arguments, reason = "called once; a struct for it would only be taken apart again")]
+async fn with_database(
+    lab: &Lab,
+    plan: &TrialPlan,
+    dir: &Path,
+    database: &Database,
+    record: &mut TrialRecord,
+    small_disk: &mut Option<Disk>,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), Broken> {
+    let admin = database.admin_url();
+    let pool = PgPoolOptions::new().max_connections(5).connect(admin.expose()).await?;
+    let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
+    liverc.set_latency(plan.network.liverc_latency.map_or(Duration::ZERO, |span| span.0));
+    let half_statements = match plan.faults.iter().any(at_mid_batch) {
+        true => attempt::sends_statements(&lab.engine, plan).await?,
+        false => false,
+    };
+    let wanted = Wanted::by(&plan.network, &plan.faults, half_statements);
+    let engine_url = database.engine_url();
+    let wires = Wires::start(wanted, &plan.network, &lab.server, &engine_url, liverc.address(), plan.seed)
+        .await
+        .map_err(Broken::io("starting the proxies"))?;
+    let disk = match plan.faults.iter().any(|f| f.action() == Action::DbFull) {
+        true => Some(Disk::make(&lab.server, &pool, plan.number).await),
+        false => None,
+    };
+    let world = World {
+        server: &lab.server,
+        pool: &pool,
+        database: database.name(),
+        role: lab.server.engine_role(),
+        engine_url,
+        wires: &wires,
+        liverc: &liverc,
+        disk: disk.as_ref(),
+    };
+    let mut faults = Faults::new(world, &plan.faults, half_statements);
+    let trial = Trial { lab, plan, dir, database, pool: &pool, liverc: &liverc, wires: &wires, progress, cancel };
+    let outcome = trial.ingest_all(record, &mut faults).await;
+    record.faults = faults.records();
+    drop(faults);
+    if !matches!(outcome, Err(Broken::Interrupted)) {
+        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
+            record.aftermath = aftermath;
+        }
+        record.liverc = Some(liverc.take_observation());
+    }
+    keep_wire_log(&wires, dir);
+    wires.close().await;
+    pool.close().await;
+    if let Some(Ok(disk)) = disk {
+        *small_disk = Some(disk);
+    }
+    outcome
+}
+
+fn at_mid_batch(fault: &crate::faults::Fault) -> bool {
+    matches!(fault.when(), When::Step(trigger) if trigger.step == contract::Step::MidBatch)
+}
+
+/// Writes the proxies' decisions beside the feed: what reproduces a trial that did not pass.
+fn keep_wire_log(wires: &Wires, dir: &Path) {
+    let lines: Vec<String> = wires.log().iter().filter_map(|f| serde_json::to_string(f).ok()).collect();
+    if !lines.is_empty() {
+        let _ = std::fs::write(dir.join("wire.jsonl"), lines.join("\n"));
+    }
+}
+
+struct Trial<'a> {
+    lab: &'a Lab,
+    plan: &'a TrialPlan,
+    dir: &'a Path,
+    database: &'a Database,
+    pool: &'a PgPool,
+    liverc: &'a Liverc,
+    wires: &'a Wires,
+    progress: &'a dyn Progress,
+    cancel: &'a CancellationToken,
+}
+
+impl Trial<'_> {
+    async fn ingest_all(&self, record: &mut TrialRecord, faults: &mut Faults<'_>) -> Result<(), Broken> {
+        let mut around = Around::default();
+        let mut durable = Vec::new();
+        let last = self.plan.revisions.len();
+        let passes = self.plan.revisions.iter().map(|r| (Purpose::Revision(r.number), r));
+        let again = self.plan.revisions.last().map(|r| (Purpose::Again, r));
+        for (index, (purpose, revision)) in passes.chain(again).enumerate() {
+            let first = index == 0;
+            self.progress.phase(&match purpose {
+                Purpose::Revision(n) if last > 1 => format!("ingesting revision {n} of {last}"),
+                Purpose::Revision(_) => "ingesting".to_owned(),
+                Purpose::Again => "ingesting once more".to_owned(),
+            });
+            if purpose != Purpose::Again {
+                self.serve(revision).await;
+            }
+            let done = self.ingest(index, purpose, revision, first.then_some(&mut *record), faults).await?;
+            if first {
+                around = done.around;
+                durable = done.durable;
+                record.statements = done.statements;
+            } else if purpose == Purpose::Again {
+                around.again_statements = done.around.statements.map(|(calls, _)| calls);
+            }
+            if let Some(seen) = done.snapshots {
+                let all = record.sampler.get_or_insert_default();
+                all.samples += seen.samples;
+                all.partial.extend(seen.partial);
+            }
+            record.ingestions.push(done.ingestion);
+        }
+        record.faults = faults.records();
+        around.database_ready_us = faults.database_ready_us;
+        record.progress = measure::progress(&durable, record.started_us);
+        record.metrics = measure::metrics(&record.ingestions, &record.faults, &around);
+        Ok(())
+    }
+
+    async fn serve(&self, revision: &Arc<Revision>) {
+        let pages = Arc::clone(revision);
+        self.liverc.serve(revision.event_id, revision.order.clone(), Arc::new(move |page| pages.page(page))).await;
+    }
+
+    async fn ingest(
+        &self,
+        index: usize,
+        purpose: Purpose,
+        revision: &Arc<Revision>,
+        record: Option<&mut TrialRecord>,
+        faults: &mut Faults<'_>,
+    ) -> Result<Ingested, Broken> {
+        let role = self.lab.server.engine_role();
+        // What is there before, so that it can be told what changed.
+        database::keep_rows(self.pool, &self.lab.map, revision.event_id).await?;
+        let horizon = database::horizon(self.pool).await?;
+        sqlx::query("CHECKPOINT").execute(self.pool).await?;
+        let statements_before = statements::read(&self.lab.admin, self.database.name(), &role).await?;
+        let meter = self.lab.server.meter(METER_EVERY).ok();
+        let mut connection = self.pool.acquire().await?;
+        let wal_before = wal_position(&mut connection).await?;
+        drop(connection);
+        let own_before = resources::own_cpu_us();
+
+        let mut stages = BTreeMap::new();
+        let watch = Watch {
+            spec: &self.lab.engine,
+            plan: self.plan,
+            revision,
+            ingestion: u32::try_from(index).unwrap_or(u32::MAX),
+            database_url: self.wires.database_url(&self.database.engine_url()),
+            liverc_url: self.wires.liverc_url(self.liverc.address()),
+            liverc: self.liverc,
+            dir: self.dir,
+            progress: self.progress,
+            cancel: self.cancel,
+        };
+        let trips_before = self.wires.round_trips();
+        let in_faults = match purpose {
+            Purpose::Revision(number) => Some(number),
+            Purpose::Again => None,
+        };
+        faults.begin(in_faults, revision.event_id).await;
+        let atomic = in_faults.is_some() && !self.plan.faults.is_empty();
+        let sampler = Sampler::start(self.database.admin_url(), role.clone(), revision.event_id, atomic);
+        let attempts = attempt::until_done(&watch, &mut stages, faults).await;
+        let seen = sampler.finish().await;
+        let attempts = attempts?;
+        let of_record: Vec<_> = attempts.iter().map(|a| &a.attempt).collect();
+        let interludes = faults.end(&of_record).await?;
+        let round_trips = self.wires.round_trips().zip(trips_before).map(|(after, before)| after - before);
+
+        let harness_cpu_us = resources::own_cpu_us() - own_before;
+        // A connection of before may not have survived a fault.
+        let mut connection = self.pool.acquire().await?;
+        let wal_bytes = wal_position(&mut connection).await?.bytes_since(wal_before);
+        drop(connection);
+        let measured = match meter {
+            Some(meter) => meter.finish().await.ok(),
+            None => None,
+        };
+        let settled = aftermath::settle(self.pool, &role).await?;
+        tracing::debug!(?settled, "the engine's sessions");
+        let costs = match (statements_before, statements::read(&self.lab.admin, self.database.name(), &role).await?) {
+            (Some(before), Some(after)) => Some(statements::since(&before, &after)),
+            _ => None,
+        };
+        self.progress.phase("comparing every row");
+        let synth = revision.synth.clone();
+        let rows = move |kind, group| rows::group_rows(&synth, kind, group);
+        let expected = Expected { tables: &revision.expected, rows: &rows };
+        let mut observed =
+            database::snapshot(self.pool, &self.lab.map, revision.event_id, &expected, Some(horizon)).await?;
+        attempt::recompute_hashes(&watch, &mut observed).await?;
+        let changes = database::changes(self.pool, &self.lab.map, revision.event_id).await?;
+
+        let wall_us = match (attempts.first(), attempts.last()) {
+            (Some(first), Some(last)) => last.attempt.ended_us.saturating_sub(first.attempt.started_us),
+            _ => 0,
+        };
+        let durable = attempts.iter().flat_map(|a| a.durable.iter().copied()).collect();
+        if let Some(record) = record {
+            record.stages = stages;
+        }
+        Ok(Ingested {
+            ingestion: Ingestion {
+                purpose,
+                event_id: revision.event_id,
+                attempts: attempts.into_iter().map(|a| a.attempt).collect(),
+                expected: revision.expected.clone(),
+                expect: revision.expect.clone(),
+                observed,
+                wall_us,
+                wal_bytes: Some(wal_bytes),
+                changes: Some(changes),
+                interludes,
+            },
+            around: Around {
+                harness_cpu_us,
+                postgres_cpu_us: measured.as_ref().map(|m| m.cpu.total_us()),
+                postgres_peak_rss_bytes: measured.as_ref().map(|m| m.peak.pss_bytes.unwrap_or(m.peak.rss_bytes)),
+                statements: costs
+                    .as_ref()
+                    .map(|c| (c.iter().map(|s| s.calls).sum(), c.iter().map(|s| s.exec_us).sum())),
+                again_statements: None,
+                round_trips,
+                lock_waits: seen.lock_waits,
+                database_ready_us: None,
+            },
+            durable,
+            statements: costs.unwrap_or_default(),
+            snapshots: seen.snapshots,
+        })
+    }
+}
+
+/// What an ingestion left, besides its record.
+struct Ingested {
+    ingestion: Ingestion,
+    around: Around,
+    durable: Vec<(u64, u64)>,
+    statements: Vec<super::record::StatementCost>,
+    snapshots: Option<SamplerObservation>,
+}
