@@ -112,7 +112,7 @@ pub async fn record(session: &mut Session, event: &Event, fence: i64) -> Result<
     let mut removed = 0;
     if !left.is_empty() {
         removed = remove(session, id, &listed, &mut changes).await?;
-        left.iter().for_each(|race| drop(checkpoints.remove(race)));
+        checkpoints.retain(|race, _| listed.contains(race));
     }
     if depth == Depth::LapsFull && !stays_full {
         session.execute(what, SINCE, args![id, fence]).await?;

@@ -229,7 +229,7 @@ impl Session {
         &mut self,
         what: &'static str,
         statement: &'static str,
-        mut chunks: impl Iterator<Item = Vec<u8>>,
+        chunks: impl Iterator<Item = Vec<u8>>,
         after_first: impl FnOnce(),
     ) -> Result<u64, StoreError> {
         let deadline = self.deadline;
@@ -245,7 +245,7 @@ impl Session {
         let mut copy = begun.map_err(late)?.map_err(doing(what))?;
         let mut after_first = Some(after_first);
         let mut sent = Ok(());
-        while let Some(chunk) = chunks.next() {
+        for chunk in chunks {
             sent = tokio::time::timeout(deadline, copy.send(chunk)).await.map_err(late)?.map(drop);
             if sent.is_err() {
                 break;
@@ -254,7 +254,6 @@ impl Session {
                 reached();
             }
         }
-        drop(chunks);
         sent.map_err(doing(what))?;
         let rows = tokio::time::timeout(deadline, copy.finish()).await.map_err(late)?.map_err(doing(what))?;
         self.state = after;

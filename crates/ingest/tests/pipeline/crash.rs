@@ -18,7 +18,7 @@ async fn a_crash_at_any_step_loses_nothing_and_doubles_nothing() {
         let mut crashes = 0;
         for &step in Step::ALL {
             for occurrence in [1, 2] {
-                let db = database().await;
+                db.clear().await;
                 let Some(lines) = kill_at(&world, &db, &settings, (step, occurrence)).await else { continue };
                 crashes += 1;
                 let acknowledged = committed(&lines);
@@ -52,8 +52,9 @@ async fn a_crash_amid_a_correction_loses_sight_of_no_race() {
         let reference = database().await;
         new.ingest(&reference, &settings).await;
         let (expected, _) = reference.dump().await;
+        let db = reference;
         for at in [(Step::EventFetched, 1), (Step::UnitBegun, 1), (Step::AfterCommit, 1), (Step::BeforeComplete, 1)] {
-            let db = database().await;
+            db.clear().await;
             old.ingest(&db, &settings).await;
             kill_at(&new, &db, &settings, at).await.unwrap();
             let summary = new.run(&db, &settings, Probe::off()).execute().await;

@@ -73,9 +73,10 @@ async fn a_commit_in_doubt_is_settled_and_nothing_is_doubled() {
         let reference = database().await;
         world.ingest(&reference, &settings).await;
         let (expected, _) = reference.dump().await;
+        let mut db = reference;
         for cut in [Cut::Before, Cut::After] {
             for nth in 1..=7 {
-                let mut db = database().await;
+                db.clear().await;
                 let (url, commits) = cutting(&db, cut, nth).await;
                 db.url = url;
                 let (summary, _) = world.ingest(&db, &settings).await;
@@ -98,8 +99,9 @@ async fn terminated_backends_are_survived_at_every_step() {
         let reference = database().await;
         world.ingest(&reference, &settings).await;
         let (expected, _) = reference.dump().await;
+        let db = reference;
         for &step in Step::ALL {
-            let db = database().await;
+            db.clear().await;
             let admin = db.database.admin_url().expose().to_owned();
             let (ask, asked) = channel::<()>();
             let (tell, told) = channel::<()>();
@@ -137,7 +139,8 @@ async fn a_taken_lock_is_waited_for_and_then_75() {
     let world = World::new(1, 1, 1);
     let own = settings(Profile::Fast, &[]);
     let store = db.store(&own);
-    let lock = ingest::store::EventLock::take(&store, world.event).await.unwrap();
+    let session = ingest::store::Session::acquire(&store).await.unwrap();
+    let (lock, _session) = ingest::store::EventLock::take(&store, session, world.event).await.unwrap();
     let (summary, _) = world.ingest(&db, &own).await;
     assert_eq!(summary.exit, 75);
     assert!(summary.error.unwrap().contains("another engine holds the lock"));

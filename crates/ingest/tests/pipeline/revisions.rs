@@ -26,13 +26,14 @@ fn corrected() -> World {
 async fn a_corrected_event_equals_a_fresh_one() {
     let (old, new) = (World::new(5, 4, 6), corrected());
     for profile in PROFILES {
+        let (fresh, db) = (database().await, database().await);
         for path in ["insert", "unnest", "copy"] {
             for skip in ["true", "false"] {
                 let own = [("write_path", path), ("skip_unchanged", skip), ("commit_races", "2"), ("lap_batch", "9")];
                 let settings = settings(profile, &own);
-                let fresh = database().await;
+                fresh.clear().await;
+                db.clear().await;
                 new.ingest(&fresh, &settings).await;
-                let db = database().await;
                 old.ingest(&db, &settings).await;
                 let (summary, _) = new.ingest(&db, &settings).await;
                 assert_eq!((summary.exit, summary.removed), (0, 1), "{profile} {own:?}: {:?}", summary.error);
