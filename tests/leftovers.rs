@@ -310,7 +310,7 @@ fn a_run_that_is_interrupted_while_it_starts_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_of_a_killed_run_on_a_server_of_others_are_removed() {
     use sandbox::postgres::{Choice, Options, Server, connect};
-    let host = Server::obtain(&Choice::Local, &Options::default()).await.unwrap();
+    let host = Server::obtain(&Choice::local_first(), &Options::default()).await.unwrap();
     let url = host.admin_url().expose().to_owned();
     let ours = async || -> i64 {
         let mut connection = connect(host.admin_url()).await.unwrap();
