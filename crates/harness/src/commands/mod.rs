@@ -93,8 +93,8 @@ pub fn main() -> u8 {
 
 fn logging(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
-        1 => "info,sqlx=warn",
+        0 => "warn,sqlx::query=error",
+        1 => "info,sqlx=error",
         _ => "debug,sqlx=info,hyper=info",
     };
     let filter = std::env::var("HARNESS_LOG").unwrap_or_else(|_| level.to_owned());

@@ -1,6 +1,6 @@
 //! `harness run SCENARIO`: ingest, verify every row, measure, report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,11 @@ use super::progress::Bar;
 use super::sweep_flag::{self, Sweep};
 use super::{Failure, INTERRUPTED, lab};
 use crate::clock::{monotonic_us, now_rfc3339};
+use crate::faults::Fault;
+use crate::quantity::Span;
 use crate::report;
 use crate::scenario::{self, Known, Overrides, Scenario};
+use crate::stats::Metric;
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Lab};
 use crate::trial::plan::{self, TrialPlan};
@@ -44,6 +47,27 @@ pub struct Args {
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
+    /// Kill the engine at a step or a moment on the wire: mid-batch#2, commit#3:sent
+    #[arg(long, value_name = "WHEN", help_heading = "Faults")]
+    crash_at: Vec<String>,
+    /// Let the network to LiveRC swallow everything, and heal: race-fetched#5:2s
+    #[arg(long, value_name = "WHEN[:FOR]", help_heading = "Faults")]
+    drop_network_at: Vec<String>,
+    /// Kill PostgreSQL, and start it again: before-commit:1s
+    #[arg(long, value_name = "WHEN[:FOR]", help_heading = "Faults")]
+    lose_db_at: Vec<String>,
+    /// Any fault (see `harness list faults` and `harness list steps`): before-commit#2=db-terminate
+    #[arg(long = "fault", value_name = "WHEN=DO[:FOR]", help_heading = "Faults")]
+    faults: Vec<String>,
+    /// Add this to every round trip to PostgreSQL
+    #[arg(long, value_name = "TIME", help_heading = "Network")]
+    database_rtt: Option<Span>,
+    /// Add this to every answer of LiveRC
+    #[arg(long, value_name = "TIME", help_heading = "Network")]
+    liverc_latency: Option<Span>,
+    /// A setting of a PostgreSQL of the harness's own: synchronous_commit=off
+    #[arg(long = "postgres-set", value_name = "NAME=VALUE")]
+    postgres_settings: Vec<String>,
     /// Where PostgreSQL comes from: auto, docker, local, or a URL
     #[arg(long, value_name = "WHERE", default_value = "auto", env = "HARNESS_POSTGRES", hide_env_values = true)]
     postgres: String,
@@ -82,11 +106,25 @@ fn resolve(args: &Args) -> Result<(Scenario, Option<Sweep>), Failure> {
         profiles: args.profiles.clone(),
         trials: args.trials,
         seed: args.seed,
+        database_rtt: args.database_rtt,
+        liverc_latency: args.liverc_latency,
         command: args.engine.as_deref().map(|c| c.split_whitespace().map(str::to_owned).collect()),
         ..Overrides::default()
     };
     for text in &args.settings {
         overrides.set(text).map_err(Failure::usage)?;
+    }
+    for text in &args.crash_at {
+        overrides.fault("--crash-at", Fault::crash_at(text)).map_err(Failure::usage)?;
+    }
+    for text in &args.drop_network_at {
+        overrides.fault("--drop-network-at", Fault::drop_network_at(text)).map_err(Failure::usage)?;
+    }
+    for text in &args.lose_db_at {
+        overrides.fault("--lose-db-at", Fault::lose_db_at(text)).map_err(Failure::usage)?;
+    }
+    for text in &args.faults {
+        overrides.fault("--fault", text.parse()).map_err(Failure::usage)?;
     }
     let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
     let known = Known { profiles: &profiles, settings: &settings };
@@ -121,7 +159,8 @@ async fn run(
     let bar = Bar::new();
     bar.trial(scenario.name.clone());
     drive::Progress::phase(&bar, "starting PostgreSQL");
-    let options = Options { image: args.postgres_image.clone(), ..Options::default() };
+    let settings = postgres_settings(&args.postgres_settings)?;
+    let options = Options { image: args.postgres_image.clone(), settings, ..Options::default() };
     let opened = unless_cancelled(cancel, lab::open(choice, &options, engine, args.out.clone())).await;
     let (mut lab, environment) = match opened {
         Some(Ok(opened)) => opened,
@@ -164,6 +203,17 @@ fn unwritable(out: &Path) -> impl Fn(std::io::Error) -> Failure {
     move |e| {
         Failure::environment(format!("{} cannot be written to: {e}; choose another folder with --out", out.display()))
     }
+}
+
+/// `NAME=VALUE` of `--postgres-set`.
+fn postgres_settings(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--postgres-set: `{text}` is not of the form NAME=VALUE, for example fsync=off"))
+        })?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    texts.iter().map(pair).collect()
 }
 
 /// `OUT/<scenario>-<time>`, a new directory.
@@ -227,6 +277,7 @@ async fn trials(
     let round: Vec<_> = settings.iter().flat_map(|s| profiles.iter().map(move |profile| (*s, profile))).collect();
     let total = scenario.trials as usize * round.len();
     let rounds = (0..scenario.trials).flat_map(|_| &round);
+    let mut round_trips: BTreeMap<_, u64> = BTreeMap::new();
     for (number, &(setting, profile)) in (1..).zip(rounds) {
         let mut trial = TrialPlan::of(scenario, profile, number, &revisions);
         let shown = setting.map(|(name, value)| format!(" {name}={value}")).unwrap_or_default();
@@ -235,12 +286,16 @@ async fn trials(
             trial.settings.insert(name.clone(), value.clone());
         }
         trial.keep = args.keep;
+        trial.round_trips = round_trips.get(&(setting, profile)).copied();
         trial.reproduce = reproduce(args, profile, setting, scenario);
         let done = unless_cancelled(cancel, drive::run(lab, &trial, bar, cancel)).await;
         record.interrupted = cancel.is_cancelled();
         // One that ended whole just then was measured.
         if let Some(done) = done.filter(|done| !record.interrupted || done.broken.is_none()) {
             report::append_trial(&done, &lab.out)?;
+            if let Some(&trips) = done.metrics.get(&Metric::RoundTrips) {
+                round_trips.insert((setting, profile), trips as u64);
+            }
             record.trials.push(done);
         }
         if record.interrupted {
@@ -269,6 +324,13 @@ fn reproduce(args: &Args, profile: &str, swept: Option<(&String, &String)>, scen
     words.extend(args.settings.iter().map(|s| format!("--set {s}")));
     words.extend(swept.map(|(name, value)| format!("--set {name}={value}")));
     words.extend(args.engine.iter().map(|e| format!("--engine '{e}'")));
+    words.extend(args.crash_at.iter().map(|w| format!("--crash-at '{w}'")));
+    words.extend(args.drop_network_at.iter().map(|w| format!("--drop-network-at '{w}'")));
+    words.extend(args.lose_db_at.iter().map(|w| format!("--lose-db-at '{w}'")));
+    words.extend(args.faults.iter().map(|f| format!("--fault '{f}'")));
+    words.extend(args.database_rtt.iter().map(|t| format!("--database-rtt {t}")));
+    words.extend(args.liverc_latency.iter().map(|t| format!("--liverc-latency {t}")));
+    words.extend(args.postgres_settings.iter().map(|s| format!("--postgres-set {s}")));
     words.push("--keep".to_owned());
     words.join(" ")
 }

@@ -12,6 +12,8 @@ names! {
     Crash = "crash",
     /// SIGSTOP of the engine's process, SIGCONT when it is over.
     Pause = "pause",
+    /// SIGSTOP of the engine's process until another one has finished its event.
+    Stall = "stall",
     /// The engine may have no more memory than it has: a cgroup limit where one can be set, else a limit on its data.
     OutOfMemory = "out-of-memory",
     /// The engine's connections to PostgreSQL are reset.
@@ -138,6 +140,7 @@ impl Action {
             | Self::DbStatementTimeout => Need::OwnDatabase,
             Self::Crash
             | Self::Pause
+            | Self::Stall
             | Self::DbTerminate
             | Self::NetReset
             | Self::NetBlackhole
@@ -163,6 +166,7 @@ impl Action {
     pub fn default_duration(self) -> Option<Span> {
         let millis = match self {
             Self::Crash
+            | Self::Stall
             | Self::OutOfMemory
             | Self::DbReset
             | Self::DbCut

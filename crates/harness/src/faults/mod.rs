@@ -19,6 +19,7 @@ pub struct Fault {
     when: When,
     action: Action,
     duration: Option<Span>,
+    revision: u32,
 }
 
 /// A fault that cannot be.
@@ -60,7 +61,7 @@ impl Fault {
                 WhenError::RowOnly(action).into()
             });
         }
-        Ok(Self { when, action, duration })
+        Ok(Self { when, action, duration, revision: 1 })
     }
 
     /// Its trigger.
@@ -73,6 +74,18 @@ impl Fault {
     #[must_use]
     pub fn action(&self) -> Action {
         self.action
+    }
+
+    /// The same in another revision of the event than the first, counted from 1.
+    #[must_use]
+    pub fn in_revision(self, revision: u32) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// In the ingestion of which revision it happens, from 1.
+    #[must_use]
+    pub fn revision(&self) -> u32 {
+        self.revision
     }
 
     /// How long it lasts: as written, else the action's default; `None`: it is over at once.
@@ -90,9 +103,10 @@ impl Fault {
     /// As reports say it: `before-commit#2 = db-kill for 500ms`.
     #[must_use]
     pub fn describe(&self) -> String {
+        let place = if self.revision > 1 { format!(" in revision {}", self.revision) } else { String::new() };
         match self.duration() {
-            Some(duration) => format!("{} = {} for {duration}", self.when, self.action),
-            None => format!("{} = {}", self.when, self.action),
+            Some(duration) => format!("{} = {} for {duration}{place}", self.when, self.action),
+            None => format!("{} = {}{place}", self.when, self.action),
         }
     }
 

@@ -265,4 +265,6 @@ pub(super) struct Fault {
     pub action: Action,
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<NonZeroU32>,
 }

@@ -45,10 +45,11 @@ impl Scenario {
     pub fn parse(file: &str, text: &str, known: Known<'_>) -> Result<Self, ScenarioError> {
         let source = Source { file, text };
         let read: file::File = toml::from_str(text).map_err(|e| ScenarioError::of_toml(file, text, &e))?;
-        let file::File { trials, oracles, event, engine, network, liverc, limits, expect, fault } = read;
+        let file::File { trials, oracles, event, engine, network, liverc, limits, expect, fault: faults } = read;
         let event = event.ok_or_else(|| source.at(0..0, "there is no [event]: a scenario says what is ingested"))?;
-        let faults = fault.into_iter().map(|f| fault_of(&source, f)).collect::<Result<Vec<_>, _>>()?;
         let event = event_of(&source, event)?;
+        let revisions = event.revisions.len() + 1;
+        let faults = faults.into_iter().map(|f| fault_of(&source, f, revisions)).collect::<Result<Vec<_>, _>>()?;
         let expect = expect_of(&source, expect, event.revisions.len())?;
         let oracles = match oracles {
             None => default_oracles(!faults.is_empty()),
@@ -192,10 +193,14 @@ fn network_of(source: &Source<'_>, network: file::Network) -> Result<Network, Sc
     })
 }
 
-fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>) -> Result<Fault, ScenarioError> {
+fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) -> Result<Fault, ScenarioError> {
     let span = fault.span();
-    let file::Fault { when, action, duration } = fault.into_inner();
-    Fault::new(when, action, duration).map_err(|e| source.at(span, e))
+    let file::Fault { when, action, duration, revision } = fault.into_inner();
+    let revision = revision.map_or(1, NonZeroU32::get);
+    if revision as usize > revisions {
+        return Err(source.at(span, format!("the event has no revision {revision}, only {revisions}")));
+    }
+    Fault::new(when, action, duration).map(|f| f.in_revision(revision)).map_err(|e| source.at(span, e))
 }
 
 fn expect_of(source: &Source<'_>, expect: file::Expect, revisions: usize) -> Result<Expect, ScenarioError> {

@@ -79,7 +79,8 @@ impl Scenario {
                 .iter()
                 .map(|f| {
                     let written = f.written_duration();
-                    spanned(file::Fault { when: f.when().clone(), action: f.action(), duration: written })
+                    let revision = NonZeroU32::new(f.revision()).filter(|r| r.get() > 1);
+                    spanned(file::Fault { when: f.when().clone(), action: f.action(), duration: written, revision })
                 })
                 .collect(),
         };

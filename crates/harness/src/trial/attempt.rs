@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use contract::{env, exit};
 use sandbox::postgres::ServerUrl;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::drive::{Broken, Progress};
-use super::observe::database;
+use super::faults::{Faults, Stop};
 use super::observe::feed::{self, FeedFile};
 use super::plan::{Revision, TrialPlan};
-use super::record::{Attempt, Exit, Interlude, Snapshot};
+use super::record::{Attempt, Exit, Snapshot};
 use crate::stats::{Histogram, Stage};
 use crate::world::engine::{Ended, Engine, EngineCommand, ProcessEvent, tail};
 use crate::world::liverc::Liverc;
@@ -75,8 +74,6 @@ pub struct Watch<'a> {
     pub ingestion: u32,
     /// Where to. Holds a password.
     pub database_url: ServerUrl,
-    /// The harness's own connections to it.
-    pub pool: &'a PgPool,
     /// Where from.
     pub liverc_url: String,
     /// The mock, which is told which process asks.
@@ -104,44 +101,64 @@ pub struct Watched {
 pub async fn until_done(
     watch: &Watch<'_>,
     stages: &mut BTreeMap<Stage, Histogram>,
-    interludes: &mut Vec<Interlude>,
+    faults: &mut Faults<'_>,
 ) -> Result<Vec<Watched>, Broken> {
-    let mut all = Vec::new();
-    for number in 0..=watch.plan.restarts {
-        watch.liverc.set_phase(watch.ingestion, number);
-        let watched = one(watch, number, stages).await?;
-        let (exit, pid) = (watched.attempt.exit, watched.attempt.pid);
-        all.push(watched);
-        if let Exit::Code(code) = exit {
+    let mut all: Vec<Watched> = Vec::new();
+    loop {
+        let number = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        if number > watch.plan.restarts {
+            break;
+        }
+        all.extend(one(watch, number, stages, faults).await?);
+        let Some(last) = all.last_mut() else { break };
+        let attempt = &mut last.attempt;
+        if let Exit::Code(code) = attempt.exit {
             if exit::Meaning::of(code) != exit::Meaning::Retry {
                 break;
             }
         } else {
             // A restarted engine would write again what was lost: what is durable must be read before.
-            let after = format!("process {pid} {}", super::story::ending(exit));
-            match database::interlude(watch.pool, watch.revision.event_id, after).await {
-                Ok(interlude) => interludes.push(interlude),
-                Err(error) => tracing::warn!(%error, "what was durable after the crash could not be read"),
-            }
+            let after = format!("process {} {}", attempt.pid, super::story::ending(attempt.exit));
+            attempt.lock_free_us = faults.after_death(after, attempt.ended_us).await?;
         }
     }
     Ok(all)
 }
 
-async fn one(watch: &Watch<'_>, number: u32, stages: &mut BTreeMap<Stage, Histogram>) -> Result<Watched, Broken> {
+/// Runs a process to its end; with it others, when it stalls and they finish its work.
+async fn one(
+    watch: &Watch<'_>,
+    number: u32,
+    stages: &mut BTreeMap<Stage, Histogram>,
+    faults: &mut Faults<'_>,
+) -> Result<Vec<Watched>, Broken> {
+    watch.liverc.set_phase(watch.ingestion, number);
     let stem = format!("{}-{}", watch.ingestion + 1, number + 1);
     let feed_path = watch.dir.join(format!("feed-{stem}.jsonl"));
     let log = watch.dir.join(format!("engine-{stem}.log"));
-    let mut engine = Engine::start(command(watch, &feed_path, &log))
+    let mut engine = Engine::start(command(watch, &feed_path, &log, &faults.arming()))
         .await
         .map_err(Broken::io(format!("starting the engine {}", watch.spec.program.display())))?;
+    faults.process_started();
     let (pid, started_us) = (engine.pid(), engine.started_us());
-    let (ended, timed_out) = wait(watch, &mut engine, &feed_path).await?;
-
+    let mut waiting = Waiting::new(watch, &feed_path);
+    let mut others = Vec::new();
+    let ended = loop {
+        match waiting.wait(&mut engine, faults).await? {
+            Came::Ended(ended) => break ended,
+            Came::Stalled => {
+                others = Box::pin(one(watch, number + 1, stages, faults)).await?;
+                watch.liverc.set_phase(watch.ingestion, number);
+                faults.wake();
+                engine.signal(nix::sys::signal::Signal::SIGCONT);
+            }
+        }
+    };
     let mut file = FeedFile::default();
     let lines = file.read(&feed_path).map_err(Broken::io(format!("reading {}", feed_path.display())))?;
+    faults.process_ended(&ended, &lines.lines, waiting.timed_out).await?;
     let digest = feed::digest(&lines.lines, stages);
-    let exit = if timed_out { Exit::TimedOut } else { ended.exit };
+    let exit = if waiting.timed_out { Exit::TimedOut } else { ended.exit };
     let attempt = Attempt {
         pid,
         started_us,
@@ -158,62 +175,103 @@ async fn one(watch: &Watch<'_>, number: u32, stages: &mut BTreeMap<Stage, Histog
         fetched: digest.fetched,
         commits: digest.units,
         batches: digest.batches,
+        laps_sent: digest.laps_sent,
+        laps_committed: digest.laps_committed,
+        last_step: digest.last_step,
+        lock_free_us: None,
         page_laps: digest.laps,
         settings: digest.settings,
         stderr_tail: if exit == Exit::Code(0) { Vec::new() } else { tail(&log, 20) },
         feed_errors: lines.errors,
     };
-    Ok(Watched { attempt, durable: digest.durable })
+    let mut all = vec![Watched { attempt, durable: digest.durable }];
+    all.append(&mut others);
+    Ok(all)
 }
 
-/// Waits for the end of a process, telling the progress meanwhile.
-async fn wait(watch: &Watch<'_>, engine: &mut Engine, feed_path: &Path) -> Result<(Ended, bool), Broken> {
-    let deadline = tokio::time::sleep(watch.plan.timeout);
-    tokio::pin!(deadline);
-    let mut look = tokio::time::interval(LOOK);
-    let mut file = FeedFile::default();
-    let mut races = 0;
-    let mut timed_out = false;
-    loop {
-        tokio::select! {
-            event = engine.next() => match event {
-                Some(ProcessEvent::Ended(ended)) => return Ok((ended, timed_out)),
-                // Nothing was armed to hold: a stop is somebody else's, and waiting for it to pass would be for ever.
-                Some(ProcessEvent::Stopped) => engine.signal(nix::sys::signal::Signal::SIGCONT),
-                None => return Err(Broken::Io {
-                    what: "waiting for the engine".to_owned(),
-                    source: std::io::Error::other("the watching thread died"),
-                }),
-            },
-            () = watch.cancel.cancelled() => {
-                engine.kill().await;
-                return Err(Broken::Interrupted);
-            }
-            () = &mut deadline, if !timed_out => {
-                timed_out = true;
-                engine.signal(nix::sys::signal::Signal::SIGKILL);
-            }
-            _ = look.tick() => {
-                if let Ok(lines) = file.read(feed_path) {
-                    races += lines.lines.iter().map(|l| match &l.record {
-                        contract::feed::Record::Committed(c) => c.races.len() as u64,
-                        _ => 0,
-                    }).sum::<u64>();
-                    watch.progress.races(races, watch.revision.order.len() as u64);
+/// What ended a wait.
+enum Came {
+    Ended(Ended),
+    Stalled,
+}
+
+/// Waiting for the end of a process, telling the progress meanwhile.
+struct Waiting<'a> {
+    watch: &'a Watch<'a>,
+    feed_path: &'a Path,
+    feed: FeedFile,
+    races: u64,
+    deadline: tokio::time::Instant,
+    timed_out: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(watch: &'a Watch<'a>, feed_path: &'a Path) -> Self {
+        let deadline = tokio::time::Instant::now() + watch.plan.timeout;
+        Self { watch, feed_path, feed: FeedFile::default(), races: 0, deadline, timed_out: false }
+    }
+
+    async fn wait(&mut self, engine: &mut Engine, faults: &mut Faults<'_>) -> Result<Came, Broken> {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                event = engine.next() => match event {
+                    Some(ProcessEvent::Ended(ended)) => return Ok(Came::Ended(ended)),
+                    Some(ProcessEvent::Stopped) => {
+                        if faults.stopped(engine, self.feed_path).await? == Stop::Stalled {
+                            return Ok(Came::Stalled);
+                        }
+                    }
+                    None => return Err(Broken::Io {
+                        what: "waiting for the engine".to_owned(),
+                        source: std::io::Error::other("the watching thread died"),
+                    }),
+                },
+                happening = faults.next() => {
+                    if let Some(ended) = faults.happened(happening, engine, self.feed_path).await? {
+                        return Ok(Came::Ended(ended));
+                    }
+                }
+                () = self.watch.cancel.cancelled() => {
+                    engine.kill().await;
+                    return Err(Broken::Interrupted);
+                }
+                () = tokio::time::sleep_until(self.deadline), if !self.timed_out => {
+                    self.timed_out = true;
+                    engine.signal(nix::sys::signal::Signal::SIGKILL);
+                }
+                _ = look.tick() => {
+                    self.tell_progress();
+                    faults.look().await?;
                 }
             }
         }
     }
+
+    fn tell_progress(&mut self) {
+        if let Ok(lines) = self.feed.read(self.feed_path) {
+            let committed = |line: &contract::feed::Line| match &line.record {
+                contract::feed::Record::Committed(c) => c.races.len() as u64,
+                _ => 0,
+            };
+            self.races += lines.lines.iter().map(committed).sum::<u64>();
+            self.watch.progress.races(self.races, self.watch.revision.order.len() as u64);
+        }
+    }
 }
 
-fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path) -> EngineCommand {
+fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str) -> EngineCommand {
     let fill = |arg: &String| {
         arg.replace("{track}", &watch.revision.track).replace("{event_id}", &watch.revision.event_id.to_string())
     };
+    let mut env = environment(watch, Some(feed_path));
+    if !arming.is_empty() {
+        env.insert(contract::env::HARNESS_ARM.to_owned(), arming.into());
+    }
     EngineCommand {
         program: watch.spec.program.clone(),
         args: watch.spec.args.iter().map(|a| fill(a).into()).collect(),
-        env: environment(watch, Some(feed_path)),
+        env,
         log: log.to_owned(),
     }
 }
@@ -225,11 +283,16 @@ fn environment(watch: &Watch<'_>, feed_path: Option<&Path>) -> BTreeMap<String, 
     if let Some(path) = feed_path {
         vars.insert(env::HARNESS_FEED.to_owned(), path.into());
     }
-    vars.insert("INGEST_PROFILE".to_owned(), watch.plan.profile.clone().into());
-    for (name, value) in &watch.plan.settings {
-        vars.insert(format!("INGEST_{}", name.replace('.', "_").to_uppercase()), value.clone().into());
-    }
+    vars.extend(settings(watch.plan));
     vars
+}
+
+/// Profile and settings, as the engine's variables.
+fn settings(plan: &TrialPlan) -> impl Iterator<Item = (String, OsString)> {
+    let named = |(name, value): (&String, &String)| {
+        (format!("INGEST_{}", name.replace('.', "_").to_uppercase()), value.clone().into())
+    };
+    std::iter::once(("INGEST_PROFILE".to_owned(), plan.profile.clone().into())).chain(plan.settings.iter().map(named))
 }
 
 /// Lets the built-in engine recompute the content hashes of the stored rows: how it hashes is its own affair.
@@ -265,4 +328,25 @@ pub async fn recompute_hashes(watch: &Watch<'_>, observed: &mut Snapshot) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether the engine sends a lap batch as one statement, so that `mid-batch` is a moment on the wire and no step of its own.
+/// Only the built-in engine can be asked.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn sends_statements(spec: &EngineSpec, plan: &TrialPlan) -> Result<bool, Broken> {
+    if !spec.built_in {
+        return Ok(false);
+    }
+    let output = tokio::process::Command::new(&spec.program)
+        .args(["__engine", "settings", "--json"])
+        .envs(settings(plan))
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(Broken::io("asking the engine for its settings"))?;
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    Ok(rows.iter().any(|row| row["setting"] == "write_path" && row["value"] != "copy"))
 }

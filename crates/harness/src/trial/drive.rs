@@ -10,15 +10,23 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, EngineSpec, Watch};
+use super::count;
+use super::faults::Faults;
 use super::measure::{self, Around};
 use super::observe::database::{self, Expected};
+use super::observe::sampler::Sampler;
 use super::observe::{aftermath, resources, statements};
 use super::plan::{Revision, TrialPlan};
-use super::record::{Ingestion, Purpose, SCHEMA, TrialRecord};
+use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, TrialRecord};
 use crate::clock::{monotonic_us, now_rfc3339};
+use crate::faults::{Action, When};
 use crate::oracle::{self, Verdict};
+use crate::stats::Metric;
 use crate::synth::rows::{self, RowMap};
+use crate::world::action::World;
+use crate::world::disk::Disk;
 use crate::world::liverc::Liverc;
+use crate::world::wires::{Wanted, Wires};
 
 /// How often the server's memory is sampled. Reading it walks page tables, so not more often.
 const METER_EVERY: Duration = Duration::from_millis(50);
@@ -70,6 +78,12 @@ pub enum Broken {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A stop (SIGSTOP) that nothing asked for.
+    #[error("the engine's process {0} was stopped, and no step held it: somebody else did")]
+    Stopped(u32),
+    /// A fault that could not be undone.
+    #[error("a fault could not be healed: {0}")]
+    Healing(String),
     /// A thread of the harness died.
     #[error("a task of the harness died: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -89,6 +103,9 @@ pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &
     let dir = lab.out.join("trials").join(format!("{:03}-{}", plan.number, plan.profile));
     let broken = drive(lab, plan, &dir, &mut record, progress, cancel).await.err();
     record.broken = broken.map(|b| b.to_string());
+    if record.broken.is_none() {
+        add_round_trips(lab, plan, &mut record, progress, cancel).await;
+    }
     record.trial_us = monotonic_us() - record.started_us;
     record.judgements = oracle::judge(&record, &plan.oracles);
     record.story = super::story::tell(&record);
@@ -103,6 +120,31 @@ pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &
         record.artifacts = dir.strip_prefix(&lab.out).ok().map(|p| p.display().to_string());
     }
     record
+}
+
+/// Adds the round trips of a trial in which no proxy counted them: those of an earlier trial, or of an ingestion of their own.
+async fn add_round_trips(
+    lab: &Lab,
+    plan: &TrialPlan,
+    record: &mut TrialRecord,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) {
+    // What is not reported of statements is not reported of round trips (DESIGN 8).
+    let plain = record.ingestions.first().is_some_and(|first| measure::uninterrupted(first, &record.faults));
+    if !plain || record.metrics.contains_key(&Metric::RoundTrips) {
+        return;
+    }
+    let trips = match plan.round_trips {
+        Some(trips) => Some(trips),
+        None => count::round_trips(lab, plan, progress, cancel).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "round trips could not be counted");
+            None
+        }),
+    };
+    if let Some(trips) = trips {
+        record.metrics.insert(Metric::RoundTrips, trips as f64);
+    }
 }
 
 fn blank(plan: &TrialPlan) -> TrialRecord {
@@ -146,43 +188,91 @@ async fn drive(
     progress.phase("making the database");
     std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
     let database = lab.templates.create(&lab.template, &format!("{}_{}", plan.scenario, plan.number)).await?;
-    let outcome = with_database(lab, plan, dir, &database, record, progress, cancel).await;
-    if plan.keep {
+    let mut small_disk = None;
+    let outcome = with_database(lab, plan, dir, &database, record, &mut small_disk, progress, cancel).await;
+    if plan.keep && small_disk.is_none() {
         let url = database.admin_url();
         let kept = database.keep().await?;
         record.psql = Some(format!("psql '{}'", url.with_database(&kept)));
     } else {
         let removed = database.remove().await;
+        if let Some(disk) = small_disk {
+            disk.remove(&lab.admin).await;
+        }
         outcome?;
         return removed.map_err(Into::into);
     }
     outcome
 }
 
+#[expect(clippy::too_many_arguments, reason = "called once; a struct for it would only be taken apart again")]
 async fn with_database(
     lab: &Lab,
     plan: &TrialPlan,
     dir: &Path,
     database: &Database,
     record: &mut TrialRecord,
+    small_disk: &mut Option<Disk>,
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<(), Broken> {
     let admin = database.admin_url();
-    let pool = PgPoolOptions::new().max_connections(3).connect(admin.expose()).await?;
+    let pool = PgPoolOptions::new().max_connections(5).connect(admin.expose()).await?;
     let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
     liverc.set_latency(plan.network.liverc_latency.map_or(Duration::ZERO, |span| span.0));
-    let trial = Trial { lab, plan, dir, database, pool, liverc, progress, cancel };
-    let outcome = trial.ingest_all(record).await;
-    if matches!(outcome, Err(Broken::Interrupted)) {
-        return outcome;
+    let half_statements = match plan.faults.iter().any(at_mid_batch) {
+        true => attempt::sends_statements(&lab.engine, plan).await?,
+        false => false,
+    };
+    let wanted = Wanted::by(&plan.network, &plan.faults, half_statements);
+    let engine_url = database.engine_url();
+    let wires = Wires::start(wanted, &plan.network, &lab.server, &engine_url, liverc.address(), plan.seed)
+        .await
+        .map_err(Broken::io("starting the proxies"))?;
+    let disk = match plan.faults.iter().any(|f| f.action() == Action::DbFull) {
+        true => Some(Disk::make(&lab.server, &pool, plan.number).await),
+        false => None,
+    };
+    let world = World {
+        server: &lab.server,
+        pool: &pool,
+        database: database.name(),
+        role: lab.server.engine_role(),
+        engine_url,
+        wires: &wires,
+        liverc: &liverc,
+        disk: disk.as_ref(),
+    };
+    let mut faults = Faults::new(world, &plan.faults, half_statements);
+    let trial = Trial { lab, plan, dir, database, pool: &pool, liverc: &liverc, wires: &wires, progress, cancel };
+    let outcome = trial.ingest_all(record, &mut faults).await;
+    record.faults = faults.records();
+    drop(faults);
+    if !matches!(outcome, Err(Broken::Interrupted)) {
+        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
+            record.aftermath = aftermath;
+        }
+        record.liverc = Some(liverc.take_observation());
     }
-    if let Ok(aftermath) = aftermath::settle(&trial.pool, &lab.server.engine_role()).await {
-        record.aftermath = aftermath;
+    keep_wire_log(&wires, dir);
+    wires.close().await;
+    pool.close().await;
+    if let Some(Ok(disk)) = disk {
+        *small_disk = Some(disk);
     }
-    record.liverc = Some(trial.liverc.take_observation());
-    trial.pool.close().await;
     outcome
+}
+
+fn at_mid_batch(fault: &crate::faults::Fault) -> bool {
+    matches!(fault.when(), When::Step(trigger) if trigger.step == contract::Step::MidBatch)
+}
+
+/// Writes the proxies' decisions beside the feed: what reproduces a trial that did not pass.
+fn keep_wire_log(wires: &Wires, dir: &Path) {
+    let lines: Vec<String> = wires.log().iter().filter_map(|f| serde_json::to_string(f).ok()).collect();
+    if !lines.is_empty() {
+        let _ = std::fs::write(dir.join("wire.jsonl"), lines.join("\n"));
+    }
 }
 
 struct Trial<'a> {
@@ -190,14 +280,15 @@ struct Trial<'a> {
     plan: &'a TrialPlan,
     dir: &'a Path,
     database: &'a Database,
-    pool: PgPool,
-    liverc: Liverc,
+    pool: &'a PgPool,
+    liverc: &'a Liverc,
+    wires: &'a Wires,
     progress: &'a dyn Progress,
     cancel: &'a CancellationToken,
 }
 
 impl Trial<'_> {
-    async fn ingest_all(&self, record: &mut TrialRecord) -> Result<(), Broken> {
+    async fn ingest_all(&self, record: &mut TrialRecord, faults: &mut Faults<'_>) -> Result<(), Broken> {
         let mut around = Around::default();
         let mut durable = Vec::new();
         let last = self.plan.revisions.len();
@@ -213,7 +304,7 @@ impl Trial<'_> {
             if purpose != Purpose::Again {
                 self.serve(revision).await;
             }
-            let done = self.ingest(index, purpose, revision, first.then_some(&mut *record)).await?;
+            let done = self.ingest(index, purpose, revision, first.then_some(&mut *record), faults).await?;
             if first {
                 around = done.around;
                 durable = done.durable;
@@ -221,8 +312,15 @@ impl Trial<'_> {
             } else if purpose == Purpose::Again {
                 around.again_statements = done.around.statements.map(|(calls, _)| calls);
             }
+            if let Some(seen) = done.snapshots {
+                let all = record.sampler.get_or_insert_default();
+                all.samples += seen.samples;
+                all.partial.extend(seen.partial);
+            }
             record.ingestions.push(done.ingestion);
         }
+        record.faults = faults.records();
+        around.database_ready_us = faults.database_ready_us;
         record.progress = measure::progress(&durable, record.started_us);
         record.metrics = measure::metrics(&record.ingestions, &record.faults, &around);
         Ok(())
@@ -239,16 +337,18 @@ impl Trial<'_> {
         purpose: Purpose,
         revision: &Arc<Revision>,
         record: Option<&mut TrialRecord>,
+        faults: &mut Faults<'_>,
     ) -> Result<Ingested, Broken> {
         let role = self.lab.server.engine_role();
         // What is there before, so that it can be told what changed.
-        database::keep_rows(&self.pool, &self.lab.map, revision.event_id).await?;
-        let horizon = database::horizon(&self.pool).await?;
-        sqlx::query("CHECKPOINT").execute(&self.pool).await?;
+        database::keep_rows(self.pool, &self.lab.map, revision.event_id).await?;
+        let horizon = database::horizon(self.pool).await?;
+        sqlx::query("CHECKPOINT").execute(self.pool).await?;
         let statements_before = statements::read(&self.lab.admin, self.database.name(), &role).await?;
         let meter = self.lab.server.meter(METER_EVERY).ok();
         let mut connection = self.pool.acquire().await?;
         let wal_before = wal_position(&mut connection).await?;
+        drop(connection);
         let own_before = resources::own_cpu_us();
 
         let mut stages = BTreeMap::new();
@@ -257,25 +357,38 @@ impl Trial<'_> {
             plan: self.plan,
             revision,
             ingestion: u32::try_from(index).unwrap_or(u32::MAX),
-            database_url: self.database.engine_url(),
-            pool: &self.pool,
-            liverc_url: format!("http://{}", self.liverc.address()),
-            liverc: &self.liverc,
+            database_url: self.wires.database_url(&self.database.engine_url()),
+            liverc_url: self.wires.liverc_url(self.liverc.address()),
+            liverc: self.liverc,
             dir: self.dir,
             progress: self.progress,
             cancel: self.cancel,
         };
-        let mut interludes = Vec::new();
-        let attempts = attempt::until_done(&watch, &mut stages, &mut interludes).await?;
+        let trips_before = self.wires.round_trips();
+        let in_faults = match purpose {
+            Purpose::Revision(number) => Some(number),
+            Purpose::Again => None,
+        };
+        faults.begin(in_faults, revision.event_id).await;
+        let atomic = in_faults.is_some() && !self.plan.faults.is_empty();
+        let sampler = Sampler::start(self.database.admin_url(), role.clone(), revision.event_id, atomic);
+        let attempts = attempt::until_done(&watch, &mut stages, faults).await;
+        let seen = sampler.finish().await;
+        let attempts = attempts?;
+        let of_record: Vec<_> = attempts.iter().map(|a| &a.attempt).collect();
+        let interludes = faults.end(&of_record).await?;
+        let round_trips = self.wires.round_trips().zip(trips_before).map(|(after, before)| after - before);
 
         let harness_cpu_us = resources::own_cpu_us() - own_before;
+        // A connection of before may not have survived a fault.
+        let mut connection = self.pool.acquire().await?;
         let wal_bytes = wal_position(&mut connection).await?.bytes_since(wal_before);
         drop(connection);
         let measured = match meter {
             Some(meter) => meter.finish().await.ok(),
             None => None,
         };
-        let settled = aftermath::settle(&self.pool, &role).await?;
+        let settled = aftermath::settle(self.pool, &role).await?;
         tracing::debug!(?settled, "the engine's sessions");
         let costs = match (statements_before, statements::read(&self.lab.admin, self.database.name(), &role).await?) {
             (Some(before), Some(after)) => Some(statements::since(&before, &after)),
@@ -286,9 +399,9 @@ impl Trial<'_> {
         let rows = move |kind, group| rows::group_rows(&synth, kind, group);
         let expected = Expected { tables: &revision.expected, rows: &rows };
         let mut observed =
-            database::snapshot(&self.pool, &self.lab.map, revision.event_id, &expected, Some(horizon)).await?;
+            database::snapshot(self.pool, &self.lab.map, revision.event_id, &expected, Some(horizon)).await?;
         attempt::recompute_hashes(&watch, &mut observed).await?;
-        let changes = database::changes(&self.pool, &self.lab.map, revision.event_id).await?;
+        let changes = database::changes(self.pool, &self.lab.map, revision.event_id).await?;
 
         let wall_us = match (attempts.first(), attempts.last()) {
             (Some(first), Some(last)) => last.attempt.ended_us.saturating_sub(first.attempt.started_us),
@@ -319,11 +432,13 @@ impl Trial<'_> {
                     .as_ref()
                     .map(|c| (c.iter().map(|s| s.calls).sum(), c.iter().map(|s| s.exec_us).sum())),
                 again_statements: None,
-                round_trips: None,
-                lock_waits: None,
+                round_trips,
+                lock_waits: seen.lock_waits,
+                database_ready_us: None,
             },
             durable,
             statements: costs.unwrap_or_default(),
+            snapshots: seen.snapshots,
         })
     }
 }
@@ -334,4 +449,5 @@ struct Ingested {
     around: Around,
     durable: Vec<(u64, u64)>,
     statements: Vec<super::record::StatementCost>,
+    snapshots: Option<SamplerObservation>,
 }

@@ -22,6 +22,8 @@ pub struct Around {
     pub round_trips: Option<u64>,
     /// Most sessions waiting for a lock at once.
     pub lock_waits: Option<u64>,
+    /// From a fault that took PostgreSQL away until it was back, µs.
+    pub database_ready_us: Option<u64>,
 }
 
 /// Whether a trial had no fault, crash or restart: only then statements and round trips are reported (DESIGN 8).
@@ -86,6 +88,7 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
             put(Metric::RoundTrips, trips as f64);
         }
     }
+    recovery(ingestions, faults, around, &mut put);
     if let Some(waits) = around.lock_waits {
         put(Metric::LockWaits, waits as f64);
     }
@@ -100,6 +103,40 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
         }
     }
     metrics
+}
+
+/// Recovery from the first fault that fired, and the work that was done twice because of all of them.
+fn recovery(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around, put: &mut impl FnMut(Metric, f64)) {
+    let fired = faults.iter().filter_map(|f| f.fired.as_ref()).map(|f| f.at_us).min();
+    if let Some(ready) = around.database_ready_us {
+        put(Metric::RecoveryDatabaseReady, ready as f64);
+    }
+    let Some(fault) = fired else { return };
+    let hit = ingestions.iter().find(|i| i.attempts.iter().any(|a| a.started_us <= fault && fault <= a.ended_us));
+    let Some(hit) = hit else { return };
+    let commits = hit.attempts.iter().flat_map(|a| &a.committed).map(|&(_, at)| at);
+    if let Some(first) = commits.filter(|&at| at > fault).min() {
+        put(Metric::RecoveryFirstSuccess, (first - fault) as f64);
+    }
+    if let Some(last) = hit.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max() {
+        put(Metric::RecoveryCaughtUp, last.saturating_sub(fault) as f64);
+    }
+    put(Metric::PagesTwice, pages_twice(&hit.attempts) as f64);
+    put(Metric::LapsTwice, laps_twice(&hit.attempts) as f64);
+}
+
+/// Race pages that a later process fetched again.
+#[must_use]
+pub fn pages_twice(attempts: &[Attempt]) -> u64 {
+    let mut seen = std::collections::BTreeSet::new();
+    attempts.iter().flat_map(|a| a.page_laps.keys()).filter(|&&race| !seen.insert(race)).count() as u64
+}
+
+/// Laps that were sent and not committed, and so had to be sent again.
+#[must_use]
+pub fn laps_twice(attempts: &[Attempt]) -> u64 {
+    let sum = |of: fn(&Attempt) -> u64| attempts.iter().map(of).sum::<u64>();
+    sum(|a| a.laps_sent).saturating_sub(sum(|a| a.laps_committed))
 }
 
 /// Sum over the summaries; `None` unless every process left one.

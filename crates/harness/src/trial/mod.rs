@@ -2,7 +2,9 @@
 //! restarts and verification.
 
 pub mod attempt;
+pub mod count;
 pub mod drive;
+pub mod faults;
 pub mod measure;
 pub mod observe;
 pub mod plan;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
+use crate::faults::Fault;
 use crate::oracle::OracleName;
 use crate::scenario::{Network, PageForm, Scenario};
 use crate::synth::{Synth, rows};
@@ -31,6 +32,10 @@ pub struct TrialPlan {
     pub timeout: Duration,
     /// How far away PostgreSQL and LiveRC are.
     pub network: Network,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Round trips of this profile, where an earlier trial has had them counted.
+    pub round_trips: Option<u64>,
     /// Oracles that must hold.
     pub oracles: Vec<OracleName>,
     /// Limits for the oracle `bounded`.
@@ -85,6 +90,8 @@ impl TrialPlan {
             restarts: scenario.engine.restarts,
             timeout: scenario.engine.timeout.0,
             network: scenario.network,
+            faults: scenario.faults.clone(),
+            round_trips: None,
             oracles: scenario.oracles.clone(),
             limits: scenario.limits.clone(),
             reproduce: String::new(),

@@ -184,6 +184,18 @@ pub struct Attempt {
     /// Lap batches written.
     #[serde(default)]
     pub batches: u64,
+    /// Laps sent to PostgreSQL, committed or not, where the feed told.
+    #[serde(default)]
+    pub laps_sent: u64,
+    /// Laps of confirmed commits.
+    #[serde(default)]
+    pub laps_committed: u64,
+    /// The last step that it reached.
+    #[serde(default)]
+    pub last_step: Option<contract::feed::StepReached>,
+    /// From its end until the event's lock was free again, µs; of a process that was killed.
+    #[serde(default)]
+    pub lock_free_us: Option<u64>,
     /// Laps on the pages fetched, by race.
     #[serde(default)]
     pub page_laps: BTreeMap<u64, u64>,

@@ -1,6 +1,9 @@
 //! What happened in a trial, in a few plain sentences. Pure.
 
-use super::record::{Attempt, Exit, Ingestion, Purpose, TrialRecord};
+use contract::feed::StepReached;
+
+use super::measure;
+use super::record::{Attempt, Exit, FaultRecord, Ingestion, Purpose, RowKind, TrialRecord};
 
 /// The story of a trial.
 #[must_use]
@@ -10,6 +13,7 @@ pub fn tell(record: &TrialRecord) -> Vec<String> {
         story.push(tell_ingestion(ingestion));
         if ingestion.attempts.len() > 1 || !matches!(ingestion.attempts.first().map(|a| a.exit), Some(Exit::Code(0))) {
             story.extend(ingestion.attempts.iter().enumerate().map(|(i, a)| tell_attempt(i, a)));
+            story.push(tell_recovery(ingestion, &record.faults));
         }
         for failed in ingestion.attempts.iter().flat_map(|a| &a.failed) {
             story.push(format!("race {} was given up: {} ({})", failed.race, failed.cause, failed.url));
@@ -64,11 +68,49 @@ fn tell_ingestion(ingestion: &Ingestion) -> String {
     text
 }
 
+/// What was lost, doubled and done twice, and how long it took from the fault to the end.
+fn tell_recovery(ingestion: &Ingestion, faults: &[FaultRecord]) -> String {
+    let (mut lost, mut doubled) = (0, 0);
+    let empty = std::collections::BTreeMap::new();
+    let expected = ingestion.expected.get(&RowKind::Laps).unwrap_or(&empty);
+    let observed = ingestion.observed.tables.get(&RowKind::Laps).unwrap_or(&empty);
+    let races: std::collections::BTreeSet<_> = expected.keys().chain(observed.keys()).collect();
+    for race in races {
+        let rows = |of: &std::collections::BTreeMap<u64, super::record::Group>| of.get(race).map_or(0, |g| g.rows);
+        lost += rows(expected).saturating_sub(rows(observed));
+        doubled += rows(observed).saturating_sub(rows(expected));
+    }
+    let twice = format!(
+        "{} race pages and {} laps done twice",
+        grouped(measure::pages_twice(&ingestion.attempts)),
+        grouped(measure::laps_twice(&ingestion.attempts))
+    );
+    let at = faults.iter().filter_map(|f| f.fired.as_ref()).map(|f| f.at_us).min();
+    let end = ingestion.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max();
+    let took = match (at, end) {
+        (Some(at), Some(end)) if end > at => format!("; caught up {} after the fault", seconds(end - at)),
+        _ => String::new(),
+    };
+    format!("{} laps lost, {} doubled; {twice}{took}", grouped(lost), grouped(doubled))
+}
+
+/// `unit 2 begun, 1,024 laps sent`: where a killed process was.
+fn whereabouts(step: &StepReached) -> String {
+    let unit = step.unit.map(|n| format!("unit {n} begun, ")).unwrap_or_default();
+    let laps = step.laps.map(|n| format!("{} laps sent, ", grouped(n))).unwrap_or_default();
+    format!("{unit}{laps}last step {}#{}: ", step.name, step.occurrence)
+}
+
 fn tell_attempt(index: usize, attempt: &Attempt) -> String {
-    let how = ending(attempt.exit);
+    let place = match (&attempt.last_step, attempt.exit) {
+        (Some(step), Exit::Signal(_) | Exit::TimedOut) => whereabouts(step),
+        _ => String::new(),
+    };
+    let lock = attempt.lock_free_us.map(|us| format!(", its lock free after {}", seconds(us))).unwrap_or_default();
+    let how = format!("{place}{}{lock}", ending(attempt.exit));
     let error = attempt.summary.as_ref().and_then(|s| s.error.as_deref()).map(|e| format!(": {e}")).unwrap_or_default();
     format!(
-        "process {} {how} after {}, {} races committed{error}",
+        "process {}: {how}; it ran {}, {} races committed{error}",
         index + 1,
         seconds(attempt.ended_us.saturating_sub(attempt.started_us)),
         attempt.committed.len()

@@ -13,8 +13,10 @@ use std::time::Duration;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
+use super::misbehave::{Bodies, Spells};
 use super::page::Page;
 use crate::clock::monotonic_us;
+use crate::faults::Action;
 use crate::stats::Histogram;
 use crate::trial::record::{LivercObservation, PageRequests};
 
@@ -54,6 +56,7 @@ struct State {
     /// Raised by every [`Liverc::serve`], so that a page of the old revision is not put into the new cache.
     generation: u64,
     latency: Duration,
+    spells: Spells,
     requests: Vec<Recorded>,
     rendered_late: u64,
     body_bytes: u64,
@@ -94,6 +97,7 @@ impl Liverc {
                 until: 0,
                 generation: 0,
                 latency: Duration::ZERO,
+                spells: Spells::default(),
                 requests: Vec::new(),
                 rendered_late: 0,
                 body_bytes: 0,
@@ -149,6 +153,22 @@ impl Liverc {
         self.shared.lock().latency = latency;
     }
 
+    /// Answers badly from the next request on; the number is for [`Liverc::misbehaved`].
+    pub fn misbehave(&self, action: Action, lasts: Duration) -> usize {
+        self.shared.lock().spells.cast(action, lasts)
+    }
+
+    /// When a request first met a misbehaviour (CLOCK_MONOTONIC µs), and what was answered.
+    #[must_use]
+    pub fn misbehaved(&self, number: usize) -> Option<(u64, String)> {
+        self.shared.lock().spells.hit(number)
+    }
+
+    /// Answers well again.
+    pub fn behave(&self, number: usize) {
+        self.shared.lock().spells.lift(number);
+    }
+
     /// Says which ingestion and process ask from now on.
     pub fn set_phase(&self, ingestion: u32, attempt: u32) {
         self.shared.phase.store((u64::from(ingestion) << 32) | u64::from(attempt), Ordering::Relaxed);
@@ -180,6 +200,7 @@ impl Liverc {
             requests: total,
             body_bytes: std::mem::take(&mut state.body_bytes),
             response: Some(response),
+            early_after_retry_after: state.spells.take_early(),
             ..LivercObservation::default()
         }
     }
@@ -235,6 +256,17 @@ impl Shared {
         }
     }
 
+    /// The page of another race, where one is going to be served in the place of this one.
+    fn other_race(&self, page: Option<Page>) -> Option<Arc<[u8]>> {
+        let Some(Page::Race(id)) = page else { return None };
+        let other = {
+            let state = self.lock();
+            let other = state.order.iter().copied().find(|&other| other != id);
+            other.filter(|_| state.spells.wants_other())?
+        };
+        self.page(Page::Race(other)).map(|(body, _)| body)
+    }
+
     /// The page, from the cache or rendered now.
     fn page(&self, page: Page) -> Option<(Arc<[u8]>, bool)> {
         let (render, generation) = {
@@ -287,23 +319,27 @@ impl Respond for Responder {
         let started = monotonic_us();
         let page = Page::of(request.url.path(), request.url.query());
         let found = page.and_then(|p| self.0.page(p));
+        let other = self.0.other_race(page);
         let mut state = self.0.lock();
         let latency = state.latency;
+        let right = found.as_ref().map_or(&[][..], |(body, _)| body);
+        let bad = state.spells.answer(started, page, &Bodies { right, other });
         let respond_us = monotonic_us() - started + u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         state.requests.push(Recorded {
             phase: self.0.phase.load(Ordering::Relaxed),
             page,
             path: if page.is_some() { String::new() } else { request.url.path().to_owned() },
-            whole: found.is_some(),
+            whole: found.is_some() && bad.is_none(),
             respond_us,
         });
-        let template = match found {
-            Some((body, late)) => {
+        let template = match (bad, found) {
+            (Some(bad), _) => bad,
+            (None, Some((body, late))) => {
                 state.rendered_late += u64::from(late);
                 state.body_bytes += body.len() as u64;
                 ResponseTemplate::new(200).set_body_raw(body.to_vec(), "text/html; charset=UTF-8")
             }
-            None => ResponseTemplate::new(404).set_body_raw("<html><body>Not found</body></html>", "text/html"),
+            (None, None) => ResponseTemplate::new(404).set_body_raw("<html><body>Not found</body></html>", "text/html"),
         };
         if latency.is_zero() { template } else { template.set_delay(latency) }
     }

@@ -1,5 +1,10 @@
 //! The world of a trial: LiveRC's mock, the engine's process, and what is needed to act on them.
 
+pub mod action;
+pub mod disk;
 pub mod engine;
 pub mod liverc;
+mod misbehave;
 pub mod page;
+pub mod raised;
+pub mod wires;

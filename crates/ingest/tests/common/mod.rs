@@ -64,6 +64,11 @@ impl Db {
         sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
     }
 
+    /// Empties every table.
+    pub async fn clear(&self) {
+        self.run("TRUNCATE tracks, events, drivers, ingest_events CASCADE").await;
+    }
+
     /// Every row of every table that holds content, as text, and each row's xmin.
     pub async fn dump(&self) -> (String, String) {
         let mut conn = self.connect().await;
@@ -108,7 +113,7 @@ impl World {
                 races.insert(race, Err("no result table".to_owned()));
             }
         }
-        Source::Canned(canned)
+        Source::Canned(Box::new(canned))
     }
 
     pub fn run(&self, db: &Db, settings: &Settings, probe: Probe) -> Run {

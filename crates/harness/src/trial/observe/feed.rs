@@ -67,6 +67,12 @@ pub struct Digest {
     pub batches: u64,
     /// Commit units.
     pub units: u64,
+    /// Laps sent, committed or not.
+    pub laps_sent: u64,
+    /// Laps of confirmed commits.
+    pub laps_committed: u64,
+    /// The last step reached.
+    pub last_step: Option<feed::StepReached>,
     /// Laps on the pages, by race.
     pub laps: BTreeMap<u64, u64>,
     /// Laps made durable: (CLOCK_MONOTONIC µs, laps of the unit).
@@ -77,6 +83,8 @@ pub struct Digest {
 #[must_use]
 pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest {
     let mut digest = Digest::default();
+    // Laps in finished batches of each unit.
+    let mut batched: BTreeMap<u32, u64> = BTreeMap::new();
     let mut sample = |stage: Stage, us: u64| stages.entry(stage).or_default().record(us);
     for line in lines {
         match &line.record {
@@ -84,6 +92,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Step(step) => {
                 let seen = digest.steps.entry(step.name).or_default();
                 *seen = (*seen).max(step.occurrence);
+                digest.last_step = Some(step.clone());
             }
             Record::Committed(committed) => {
                 digest.committed.extend(committed.races.iter().map(|&race| (race, line.t_us)));
@@ -96,10 +105,13 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             }
             Record::Batch(batch) => {
                 digest.batches += 1;
+                digest.laps_sent += batch.rows;
+                *batched.entry(batch.unit).or_default() += batch.rows;
                 sample(Stage::Batch, batch.write_us);
             }
             Record::Unit(unit) => {
                 digest.units += 1;
+                digest.laps_committed += unit.laps;
                 digest.durable.push((line.t_us, unit.laps));
                 for _ in 0..unit.races {
                     sample(Stage::Write, unit.write_us);
@@ -112,6 +124,12 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Warning(_) => {}
             Record::Summary(summary) => digest.summary = Some((**summary).clone()),
         }
+    }
+    // A batch that was under way when the process died has no line of its own.
+    if let Some(feed::StepReached { name: contract::Step::MidBatch, unit: Some(unit), laps: Some(laps), .. }) =
+        digest.last_step
+    {
+        digest.laps_sent += laps.saturating_sub(batched.get(&unit).copied().unwrap_or(0));
     }
     digest
 }

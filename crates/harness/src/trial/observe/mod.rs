@@ -4,4 +4,5 @@ pub mod aftermath;
 pub mod database;
 pub mod feed;
 pub mod resources;
+pub mod sampler;
 pub mod statements;
