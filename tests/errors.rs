@@ -178,8 +178,7 @@ impl SmallDisk {
     /// Fills it but for so many bytes.
     fn fill_but(&self, bytes: u64) {
         let found = nix::sys::statvfs::statvfs(self.0.path()).unwrap();
-        #[allow(clippy::useless_conversion, reason = "the types differ by platform")]
-        let free = u64::from(found.blocks_available()) * u64::from(found.fragment_size());
+        let free = found.blocks_available() * found.fragment_size();
         std::fs::write(self.0.path().join("ballast"), vec![0; usize::try_from(free - bytes).unwrap()]).unwrap();
     }
 }
