@@ -1,13 +1,14 @@
 //! *counts*: rows inserted, updated, deleted and unchanged as the engine reports them equal the difference of the tables.
 //!
-//! Judged are ingestions by one process that ended by itself: what a killed one had reported is not known. Exact are
+//! Judged are ingestions by one process that ended by itself, and in which no fault made it write something again: what a killed
+//! one had reported is not known, and neither is what a lost transaction wrote. Exact are
 //! inserted and deleted rows of every table, and every figure of races, results and laps, which are written once in an
 //! ingestion. Where leeway is given, a reason stands beside it.
 
 use contract::feed::{Changes, Counts};
 
 use super::check::{Check, Finding, figure, label};
-use crate::trial::record::{Exit, Ingestion, TrialRecord};
+use crate::trial::record::{Attempt, Exit, Ingestion, TrialRecord};
 
 /// Judges a trial.
 #[must_use]
@@ -20,7 +21,7 @@ pub fn check(record: &TrialRecord) -> Finding {
                 check.missing(format!("{}: no engine process ran", label(ingestion)));
                 continue;
             }
-            [only] if matches!(only.exit, Exit::Code(_)) => only,
+            [only] if matches!(only.exit, Exit::Code(_)) && !disturbed(record, only) => only,
             _ => {
                 interrupted.push(label(ingestion));
                 continue;
@@ -34,7 +35,8 @@ pub fn check(record: &TrialRecord) -> Finding {
     }
     for label in &interrupted {
         check.remark(format!(
-            "{label} was interrupted: what a killed process reported is not known, so it is not judged"
+            "{label} was interrupted: what was written by a killed process, or by a transaction whose answer a fault swallowed, \
+             is not known to who reports, so it is not judged"
         ));
     }
     let only_interrupted = !interrupted.is_empty() && interrupted.len() == record.ingestions.len();
@@ -43,6 +45,13 @@ pub fn check(record: &TrialRecord) -> Finding {
         finding = Finding { verdict: super::Verdict::NotJudged, evidence: finding.evidence.split_off(1) };
     }
     finding
+}
+
+/// Whether a fault made the engine write something again: then it cannot know all that its first attempt wrote.
+fn disturbed(record: &TrialRecord, attempt: &Attempt) -> bool {
+    let span = attempt.started_us..=attempt.ended_us;
+    let struck = record.faults.iter().filter_map(|f| f.fired.as_ref()).any(|fired| span.contains(&fired.at_us));
+    struck && attempt.retries.keys().any(|what| what != "fetch")
 }
 
 /// How exactly a table's figures must agree.
