@@ -19,10 +19,10 @@ use super::observe::{aftermath, resources, statements};
 use super::plan::{Revision, TrialPlan};
 use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, TrialRecord};
 use crate::clock::{monotonic_us, now_rfc3339};
-use crate::oracle::{self, Verdict};
-use crate::synth::rows::{self, RowMap};
 use crate::faults::{Action, When};
+use crate::oracle::{self, Verdict};
 use crate::stats::Metric;
+use crate::synth::rows::{self, RowMap};
 use crate::world::action::World;
 use crate::world::disk::Disk;
 use crate::world::liverc::Liverc;
@@ -252,6 +252,7 @@ async fn with_database(
         if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
             record.aftermath = aftermath;
         }
+        wires.tell_lost_answers(&liverc);
         record.liverc = Some(liverc.take_observation());
     }
     keep_wire_log(&wires, dir);

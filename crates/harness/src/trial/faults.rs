@@ -142,9 +142,8 @@ impl<'a> Faults<'a> {
             let slot = &mut self.slots[index];
             match &mut slot.at {
                 At::Wire { frame, occurrence, moment, hold } => {
-                    let held = wires::moment(*frame, *occurrence, *moment).and_then(|(side, moment)| {
-                        self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string())
-                    });
+                    let held = wires::moment(*frame, *occurrence, *moment)
+                        .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
                     match held {
                         Ok(held) => *hold = Some(held),
                         Err(why) => slot.state = State::Not(why),
@@ -205,9 +204,7 @@ impl<'a> Faults<'a> {
                 _ => None,
             })
             .collect();
-        let wire = async {
-            if holds.is_empty() { std::future::pending().await } else { select_all(holds).await.0 }
-        };
+        let wire = async { if holds.is_empty() { std::future::pending().await } else { select_all(holds).await.0 } };
         let due = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -560,7 +557,8 @@ impl<'a> Faults<'a> {
                         && *name == trigger.step
                         && *occurrence == trigger.occurrence
                     {
-                        let evidence = format!("the process died of signal 9; the feed's last step is {trigger}, armed");
+                        let evidence =
+                            format!("the process died of signal 9; the feed's last step is {trigger}, armed");
                         slot.state = State::Fired(Fired { at_us, healed_us: None, evidence });
                     }
                 }
@@ -651,7 +649,9 @@ impl<'a> Faults<'a> {
                 State::Fired(fired) => (Some(fired.clone()), None),
                 State::Not(why) => (None, Some(why.clone())),
                 State::Waiting => (None, Some("its ingestion never began".to_owned())),
-                State::InForce(_) | State::Killed(..) => (None, Some("the trial ended before its proof came".to_owned())),
+                State::InForce(_) | State::Killed(..) => {
+                    (None, Some("the trial ended before its proof came".to_owned()))
+                }
             };
             FaultRecord { fault: slot.fault.describe(), fired, why_not }
         };

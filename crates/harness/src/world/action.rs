@@ -333,7 +333,8 @@ impl World<'_> {
                 Err(oneshot::error::TryRecvError::Closed) => return Err("the lock was not granted".to_owned()),
             },
             Proof::DiskFull(at, how) => {
-                let said = self.server.log_tail().await.lines().rev().find(|l| l.contains("No space left")).map(str::to_owned);
+                let said =
+                    self.server.log_tail().await.lines().rev().find(|l| l.contains("No space left")).map(str::to_owned);
                 said.and_then(|line| fired(*at, format!("{how}; PostgreSQL's log: {}", line.trim())))
             }
             Proof::Death => None,

@@ -25,7 +25,9 @@ impl Disk {
     /// Why it cannot be had here.
     pub async fn make(server: &Server, pool: &PgPool, trial: u32) -> Result<Self, String> {
         if server.kind() != Kind::Local {
-            return Err("a small disk under the tables can only be mounted for a local server (--postgres local)".into());
+            return Err(
+                "a small disk under the tables can only be mounted for a local server (--postgres local)".into()
+            );
         }
         if !nix::unistd::geteuid().is_root() {
             return Err("mounting a small disk needs root".into());
@@ -39,7 +41,8 @@ impl Disk {
             std::fs::metadata(format!("/proc/{pid}")).map(|m| (m.uid(), m.gid())).map_err(|e| e.to_string())
         })?;
         let options = format!("size={MEGABYTES}m,mode=0700,uid={},gid={}", owner.0, owner.1);
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&disk.directory).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&disk.directory).output();
         match mounted {
             Ok(output) if output.status.success() => disk.mounted = true,
             Ok(output) => {

@@ -5,6 +5,6 @@ pub mod disk;
 pub mod engine;
 pub mod liverc;
 mod misbehave;
+pub mod page;
 pub mod raised;
 pub mod wires;
-pub mod page;

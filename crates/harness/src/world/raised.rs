@@ -81,9 +81,8 @@ impl Raised {
     /// When the database does not answer.
     pub async fn proof(&self, pool: &PgPool) -> sqlx::Result<Option<String>> {
         let drawn = self.drawn(pool).await?;
-        Ok((drawn >= i64::from(self.occurrence)).then(|| {
-            format!("PostgreSQL raised {}; the sequence that counts them stands at {drawn}", self.what)
-        }))
+        Ok((drawn >= i64::from(self.occurrence))
+            .then(|| format!("PostgreSQL raised {}; the sequence that counts them stands at {drawn}", self.what)))
     }
 
     /// How many rows or COMMITs were counted.

@@ -45,9 +45,9 @@ impl Wanted {
         // Latency of LiveRC is the mock's own: it delays answers, where a proxy would delay bytes.
         let liverc = network.liverc_jitter.is_some()
             || network.liverc_bandwidth.is_some()
-            || faults.iter().any(|f| {
-                matches!(f.when(), When::Wire { frame: Frame::Request, .. }) || on_liverc_wire(f.action())
-            });
+            || faults
+                .iter()
+                .any(|f| matches!(f.when(), When::Wire { frame: Frame::Request, .. }) || on_liverc_wire(f.action()));
         Self { database, liverc }
     }
 }
@@ -110,8 +110,7 @@ impl Wires {
             }
         }
         if wanted.liverc {
-            let rules =
-                shaping(None, network.liverc_jitter.map(|s| s.0), network.liverc_bandwidth.map(|b| b.0));
+            let rules = shaping(None, network.liverc_jitter.map(|s| s.0), network.liverc_bandwidth.map(|b| b.0));
             let proxy = Proxy::start(liverc, Protocol::Http, rules, seed).await;
             wires.liverc = Some(proxy.map_err(std::io::Error::other)?);
         }
@@ -194,6 +193,25 @@ impl Wires {
         let met = log.iter().find(|f| f.rule == rule && f.outcome == Outcome::Applied);
         let once = log.iter().find(|f| f.rule == rule && f.outcome == Outcome::Fired && f.connection.is_some());
         if lasts { met.cloned() } else { once.or(met).cloned() }
+    }
+
+    /// Tells the mock which of its answers did not arrive, as the proxy's log has it.
+    pub fn tell_lost_answers(&self, mock: &super::liverc::Liverc) {
+        /// An answer is on its way no longer than this.
+        const ON_ITS_WAY_US: u64 = 1_000_000;
+        for fired in self.liverc.iter().flat_map(Proxy::log).filter(|f| f.connection.is_some()) {
+            match (&fired.effect, fired.outcome) {
+                (Effect::Truncate { .. }, Outcome::Fired) => {
+                    if let Some((_, path)) = fired.detail.split_once("GET ") {
+                        mock.answer_was_cut(path.trim_end_matches(')'), fired.at_us);
+                    }
+                }
+                (Effect::Reset | Effect::Close, Outcome::Fired) => {
+                    mock.answers_may_be_lost(fired.at_us.saturating_sub(ON_ITS_WAY_US), fired.at_us);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Every decision of both, for the artefacts.
