@@ -534,6 +534,16 @@ impl<'a> Faults<'a> {
             _ => None,
         });
         for slot in &mut self.slots {
+            if let State::InForce(Proof::Abort(at_us, limit)) = &slot.state {
+                slot.state = match ended.exit {
+                    Exit::Signal(6) => State::Fired(Fired {
+                        at_us: *at_us,
+                        healed_us: Some(ended.ended_us),
+                        evidence: format!("the process died of signal 6 (it aborts when an allocation fails); {limit}"),
+                    }),
+                    exit => State::Not(format!("{limit}, but it needed no more and {}", super::story::ending(exit))),
+                };
+            }
             match (&slot.state, &slot.at) {
                 (State::Killed(at_us, trigger), _) => {
                     let fired = Fired {
