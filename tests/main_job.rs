@@ -41,9 +41,34 @@ fn a_report_is_made_again_from_the_stored_run() {
     let report = reports.only_run().join("report.html");
     let first = std::fs::read(&report).unwrap();
     std::fs::remove_file(&report).unwrap();
+    let index = reports.path().join("index.html");
+    std::fs::remove_file(&index).unwrap();
     let output = harness(&["report", &reports.only_run().display().to_string()]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(std::fs::read(&report).unwrap(), first, "the report is a pure function of the run");
+    assert!(index.exists(), "the index of all runs is made again as well");
+    std::fs::write(&index, "<title>Somebody's own page</title>").unwrap();
+    harness(&["report", &reports.only_run().display().to_string()]).output().unwrap();
+    assert!(std::fs::read_to_string(&index).unwrap().contains("Somebody's"), "what is not ours is not replaced");
+}
+
+#[test]
+fn a_sweep_takes_turns_and_is_drawn() {
+    let reports = Reports::new();
+    let sweep = ["small-event", "--sweep", "race_concurrency=4,1", "--trials", "2", "--set", "writers=1"];
+    assert_passed(&run(&reports, &sweep), &reports);
+    let result = reports.result();
+    let trials = result["trials"].as_array().unwrap();
+    let swept: Vec<&str> = trials.iter().map(|t| t["settings"]["race_concurrency"].as_str().unwrap()).collect();
+    assert_eq!(swept, ["4", "1", "4", "1"], "values take turns");
+    for (trial, value) in trials.iter().zip(&swept) {
+        assert_eq!(trial["settings"]["writers"], "1", "--set holds for all");
+        let reproduce = trial["reproduce"].as_str().unwrap();
+        assert!(reproduce.contains(&format!("--set race_concurrency={value}")), "{reproduce}");
+        let told = &trial["ingestions"][0]["attempts"][0]["settings"]["race_concurrency"];
+        assert_eq!(told, value, "the engine ran under it");
+    }
+    assert!(reports.only_run().join("plots/saturation.svg").exists());
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
     Ok(layers.resolve()?)
 }
 
+/// The database that was named. Called within the runtime, which the pool needs.
 fn store(matches: &ArgMatches, settings: &Settings) -> Result<Store, Failure> {
     let url = matches.get_one::<String>("database-url").filter(|u| !u.is_empty());
     let url = url.ok_or_else(|| {
@@ -133,7 +134,7 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
         // A pool is made where a runtime is.
         let store = store(matches, &settings)?;
         let source = Source::site(&settings.liverc, &settings.retry, track).map_err(Failure::Usage)?;
-        let run = Run::new(id, store, source, settings, probe);
+        let run = Run::new(id, store, source, settings.clone(), probe);
         stop_on_signals(run.stop());
         let summary = run.execute().await;
         report::summary(&summary, json);
@@ -241,4 +242,18 @@ pub fn profile_names() -> Vec<&'static str> {
 #[must_use]
 pub fn setting_names() -> Vec<&'static str> {
     crate::settings::KEYS.iter().map(|k| k.name).collect()
+}
+
+/// Checks a setting before an engine is started with it.
+///
+/// # Errors
+/// What is wrong: an unknown name with the nearest one, a value that the setting cannot have with what it should be.
+pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
+    let mut layers = Layers::default();
+    let checked = layers.set(name, value, Said::Default).and_then(|()| layers.resolve().map(drop));
+    checked.map_err(|error| match error {
+        SettingsError::Value { name, value, expected, .. } => format!("{name} = `{value}`: {expected}"),
+        SettingsError::Unknown { name, hint, .. } => format!("unknown setting `{name}`{hint}"),
+        SettingsError::File { reason, .. } => reason,
+    })
 }

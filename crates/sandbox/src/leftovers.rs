@@ -14,6 +14,9 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "docker")]
+pub(crate) use find::sweep_containers;
+pub(crate) use find::sweep_server;
 pub use find::{Leftover, clean, find, find_here, sweep_once};
 
 /// Which process a thing belongs to, so that neither a reused process id nor another machine is mistaken for it. The text

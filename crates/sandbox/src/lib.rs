@@ -2,4 +2,5 @@
 
 pub mod leftovers;
 pub mod postgres;
+pub mod process;
 pub mod proxy;

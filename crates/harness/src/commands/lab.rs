@@ -55,13 +55,10 @@ pub async fn open(
 
 /// Migrates a database by the built-in engine's own verb.
 async fn migrate(url: ServerUrl) -> std::io::Result<()> {
-    let output = tokio::process::Command::new(std::env::current_exe()?)
-        .args(["__engine", "migrate"])
-        .env(env::DATABASE_URL, url.expose())
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await?;
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command.args(["__engine", "migrate"]).env(env::DATABASE_URL, url.expose());
+    sandbox::process::die_with_us(command.as_std_mut());
+    let output = command.stdin(std::process::Stdio::null()).kill_on_drop(true).output().await?;
     if output.status.success() {
         Ok(())
     } else {

@@ -1,12 +1,15 @@
 //! The command line: one file per verb, thin.
 
 mod completions;
+mod doctor;
 mod failure;
+mod interrupt;
 mod lab;
 mod list;
 mod progress;
 mod report;
 mod run;
+mod sweep_flag;
 
 use clap::{Parser, Subcommand};
 
@@ -42,11 +45,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run a scenario: ingest, verify every row, measure, report
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
     Report(report::Args),
+    /// Look whether this machine can run trials, and at what killed runs left
+    Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -71,9 +76,10 @@ pub fn main() -> u8 {
     };
     logging(cli.verbose);
     let outcome = match cli.verb {
-        Verb::Run(args) => run::main(args),
+        Verb::Run(args) => run::main(*args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
+        Verb::Doctor(args) => doctor::main(&args),
         Verb::Completions(args) => completions::main(&args),
     };
     match outcome {
@@ -87,8 +93,8 @@ pub fn main() -> u8 {
 
 fn logging(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
-        1 => "info,sqlx=warn",
+        0 => "warn,sqlx::query=error",
+        1 => "info,sqlx=error",
         _ => "debug,sqlx=info,hyper=info",
     };
     let filter = std::env::var("HARNESS_LOG").unwrap_or_else(|_| level.to_owned());

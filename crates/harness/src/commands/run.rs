@@ -1,6 +1,6 @@
 //! `harness run SCENARIO`: ingest, verify every row, measure, report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,9 @@ use std::sync::Arc;
 use sandbox::postgres::{Choice, Options};
 use tokio_util::sync::CancellationToken;
 
+use super::interrupt::{self, unless_cancelled};
 use super::progress::Bar;
+use super::sweep_flag::{self, Sweep};
 use super::{Failure, INTERRUPTED, lab};
 use crate::clock::{monotonic_us, now_rfc3339};
 use crate::faults::Fault;
@@ -39,6 +41,9 @@ pub struct Args {
     /// One engine setting on top of the profile
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
+    /// One engine setting at several values, each in every round of trials; the report shows how things move with it
+    #[arg(long, value_name = "NAME=V1,V2,…")]
+    sweep: Option<String>,
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
@@ -83,23 +88,20 @@ pub struct Args {
 /// Runs the scenario.
 pub fn main(args: Args) -> Result<u8, Failure> {
     let choice: Choice = args.postgres.parse().map_err(Failure::usage)?;
-    let scenario = resolve(&args)?;
+    let (scenario, sweep) = resolve(&args)?;
     let engine = engine(&scenario)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::environment(format!("no async runtime: {e}")))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let cancel = CancellationToken::new();
-        let interrupt = cancel.clone();
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!("stopping: the engine and the server are ended, what was measured is kept");
-                interrupt.cancel();
-            }
-        });
-        run(&args, &scenario, &choice, engine, &cancel).await
-    })
+        interrupt::listen(cancel.clone()).map_err(|e| Failure::environment(format!("no signal handler: {e}")))?;
+        run(&args, &scenario, sweep.as_ref(), &choice, engine, &cancel).await
+    });
+    // After Ctrl-C an event may still be in the making: nobody waits for it.
+    runtime.shutdown_background();
+    outcome
 }
 
-fn resolve(args: &Args) -> Result<Scenario, Failure> {
+fn resolve(args: &Args) -> Result<(Scenario, Option<Sweep>), Failure> {
     let mut overrides = Overrides {
         profiles: args.profiles.clone(),
         trials: args.trials,
@@ -126,7 +128,13 @@ fn resolve(args: &Args) -> Result<Scenario, Failure> {
     }
     let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
     let known = Known { profiles: &profiles, settings: &settings };
-    scenario::load(&args.scenario, known).and_then(|s| s.with(&overrides, known)).map_err(Failure::usage)
+    let scenario =
+        scenario::load(&args.scenario, known).and_then(|s| s.with(&overrides, known)).map_err(Failure::usage)?;
+    let sweep = args.sweep.as_deref().map(Sweep::parse).transpose();
+    let sweep = sweep.map_err(|why| Failure::usage(format!("--sweep: {why}")))?;
+    let set: BTreeSet<String> = overrides.settings.iter().map(|(name, _)| name.clone()).collect();
+    sweep_flag::check(&scenario, &set, sweep.as_ref())?;
+    Ok((scenario, sweep))
 }
 
 fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {
@@ -140,36 +148,61 @@ fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {
 async fn run(
     args: &Args,
     scenario: &Scenario,
+    sweep: Option<&Sweep>,
     choice: &Choice,
     engine: EngineSpec,
     cancel: &CancellationToken,
 ) -> Result<u8, Failure> {
     let started = (monotonic_us(), now_rfc3339());
-    let dir = directory(&args.out, &scenario.name, &started.1)?;
+    // Before anything is started; the run's own folder comes when there is something to put into it.
+    writable(&args.out)?;
     let bar = Bar::new();
     bar.trial(scenario.name.clone());
     drive::Progress::phase(&bar, "starting PostgreSQL");
     let settings = postgres_settings(&args.postgres_settings)?;
     let options = Options { image: args.postgres_image.clone(), settings, ..Options::default() };
-    let opened = lab::open(choice, &options, engine, dir.clone()).await;
-    let (lab, environment) = match opened {
-        Ok(opened) => opened,
-        Err(failure) => {
+    let opened = unless_cancelled(cancel, lab::open(choice, &options, engine, args.out.clone())).await;
+    let (mut lab, environment) = match opened {
+        Some(Ok(opened)) => opened,
+        Some(Err(failure)) if !cancel.is_cancelled() => {
             bar.finish();
-            // Nothing was measured: no run to keep.
-            let _ = std::fs::remove_dir(&dir);
             return Err(failure);
         }
+        _ => return Ok(INTERRUPTED),
     };
     let mut record = header(scenario, environment, &started.1);
-    let outcome = trials(args, scenario, &lab, &mut record, &bar, cancel).await;
+    record.interrupted = cancel.is_cancelled();
+    let outcome = async {
+        if !record.interrupted {
+            lab.out = directory(&args.out, &scenario.name, &started.1)?;
+            trials(args, scenario, sweep, &lab, &mut record, &bar, cancel).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    let outcome = outcome.await;
     bar.finish();
     if let Err(error) = lab.server.dispose().await {
         tracing::warn!(%error, "the server left something behind");
     }
-    record.run_us = monotonic_us() - started.0;
     outcome?;
-    conclude(args, record, &dir)
+    if lab.out == args.out {
+        // Interrupted before there was anything to measure.
+        return Ok(INTERRUPTED);
+    }
+    record.run_us = monotonic_us() - started.0;
+    conclude(args, record, &lab.out)
+}
+
+/// Looks whether runs can be written, before anything is started.
+fn writable(out: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(out).map_err(unwritable(out))?;
+    nix::unistd::access(out, nix::unistd::AccessFlags::W_OK).map_err(|e| unwritable(out)(e.into()))
+}
+
+fn unwritable(out: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |e| {
+        Failure::environment(format!("{} cannot be written to: {e}; choose another folder with --out", out.display()))
+    }
 }
 
 /// `NAME=VALUE` of `--postgres-set`.
@@ -186,14 +219,12 @@ fn postgres_settings(texts: &[String]) -> Result<Vec<(String, String)>, Failure>
 /// `OUT/<scenario>-<time>`, a new directory.
 fn directory(out: &Path, scenario: &str, started_at: &str) -> Result<PathBuf, Failure> {
     let time: String = started_at.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    let fail = |e: std::io::Error| Failure::environment(format!("{} cannot be written: {e}", out.display()));
-    std::fs::create_dir_all(out).map_err(fail)?;
     for n in 1.. {
         let name = if n == 1 { format!("{scenario}-{time}") } else { format!("{scenario}-{time}-{n}") };
         match std::fs::create_dir(out.join(&name)) {
             Ok(()) => return Ok(out.join(name)),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(fail(e)),
+            Err(e) => return Err(unwritable(out)(e)),
         }
     }
     Err(Failure::environment("no name is left for the run"))
@@ -219,6 +250,7 @@ fn header(scenario: &Scenario, environment: Environment, started_at: &str) -> Ru
 async fn trials(
     args: &Args,
     scenario: &Scenario,
+    sweep: Option<&Sweep>,
     lab: &Lab,
     record: &mut RunRecord,
     bar: &Bar,
@@ -226,35 +258,48 @@ async fn trials(
 ) -> Result<(), Failure> {
     report::write_header(record, &lab.out)?;
     drive::Progress::phase(bar, "making the event");
-    let revisions = revisions(scenario).await?;
+    let Some(revisions) = unless_cancelled(cancel, revisions(scenario)).await else {
+        record.interrupted = true;
+        return Ok(());
+    };
+    let revisions = revisions?;
     // Another engine has no profiles: one series of trials, under its own name.
-    let series = if scenario.engine.profiles.is_empty() {
+    let profiles = if scenario.engine.profiles.is_empty() {
         vec!["external".to_owned()]
     } else {
         scenario.engine.profiles.clone()
     };
-    let total = scenario.trials * u32::try_from(series.len()).unwrap_or(1);
-    let mut number = 0;
-    let mut round_trips: BTreeMap<&str, u64> = BTreeMap::new();
-    for _ in 0..scenario.trials {
-        // Profiles take turns, so that a machine that slows down slows all of them.
-        for profile in &series {
-            number += 1;
-            bar.trial(format!("{} {profile} {number}/{total}", scenario.name));
-            let mut trial = TrialPlan::of(scenario, profile, number, &revisions);
-            trial.keep = args.keep;
-            trial.round_trips = round_trips.get(profile.as_str()).copied();
-            trial.reproduce = reproduce(args, profile, scenario);
-            let trial = drive::run(lab, &trial, bar, cancel).await;
-            if cancel.is_cancelled() {
-                record.interrupted = true;
-                return Ok(());
+    let settings: Vec<Option<(&String, &String)>> = match sweep {
+        Some(sweep) => sweep.values.iter().map(|value| Some((&sweep.name, value))).collect(),
+        None => vec![None],
+    };
+    // Values and profiles take turns, so that a machine that slows down slows all of them.
+    let round: Vec<_> = settings.iter().flat_map(|s| profiles.iter().map(move |profile| (*s, profile))).collect();
+    let total = scenario.trials as usize * round.len();
+    let rounds = (0..scenario.trials).flat_map(|_| &round);
+    let mut round_trips: BTreeMap<_, u64> = BTreeMap::new();
+    for (number, &(setting, profile)) in (1..).zip(rounds) {
+        let mut trial = TrialPlan::of(scenario, profile, number, &revisions);
+        let shown = setting.map(|(name, value)| format!(" {name}={value}")).unwrap_or_default();
+        bar.trial(format!("{} {profile}{shown} {number}/{total}", scenario.name));
+        if let Some((name, value)) = setting {
+            trial.settings.insert(name.clone(), value.clone());
+        }
+        trial.keep = args.keep;
+        trial.round_trips = round_trips.get(&(setting, profile)).copied();
+        trial.reproduce = reproduce(args, profile, setting, scenario);
+        let done = unless_cancelled(cancel, drive::run(lab, &trial, bar, cancel)).await;
+        record.interrupted = cancel.is_cancelled();
+        // One that ended whole just then was measured.
+        if let Some(done) = done.filter(|done| !record.interrupted || done.broken.is_none()) {
+            report::append_trial(&done, &lab.out)?;
+            if let Some(&trips) = done.metrics.get(&Metric::RoundTrips) {
+                round_trips.insert((setting, profile), trips as u64);
             }
-            report::append_trial(&trial, &lab.out)?;
-            if let Some(&trips) = trial.metrics.get(&Metric::RoundTrips) {
-                round_trips.insert(profile, trips as u64);
-            }
-            record.trials.push(trial);
+            record.trials.push(done);
+        }
+        if record.interrupted {
+            break;
         }
     }
     Ok(())
@@ -270,13 +315,14 @@ async fn revisions(scenario: &Scenario) -> Result<Vec<Arc<plan::Revision>>, Fail
 }
 
 /// The command that runs a trial like this one again.
-fn reproduce(args: &Args, profile: &str, scenario: &Scenario) -> String {
+fn reproduce(args: &Args, profile: &str, swept: Option<(&String, &String)>, scenario: &Scenario) -> String {
     let mut words = vec!["harness run".to_owned(), args.scenario.clone()];
     if scenario.engine.command.is_none() {
         words.push(format!("--profile {profile}"));
     }
     words.push(format!("--seed {}", scenario.event.seed));
     words.extend(args.settings.iter().map(|s| format!("--set {s}")));
+    words.extend(swept.map(|(name, value)| format!("--set {name}={value}")));
     words.extend(args.engine.iter().map(|e| format!("--engine '{e}'")));
     words.extend(args.crash_at.iter().map(|w| format!("--crash-at '{w}'")));
     words.extend(args.drop_network_at.iter().map(|w| format!("--drop-network-at '{w}'")));

@@ -51,6 +51,11 @@ impl Check {
         self.violated.len() + self.missing.len()
     }
 
+    /// Whether something does not hold.
+    pub(super) fn is_violated(&self) -> bool {
+        !self.violated.is_empty()
+    }
+
     /// The verdict.
     pub(super) fn finish(self) -> Finding {
         let Self { held, violated, missing, mut remarks } = self;

@@ -1,7 +1,7 @@
 //! *counts*: rows inserted, updated, deleted and unchanged as the engine reports them equal the difference of the tables.
 //!
-//! Judged are ingestions by one process that ended by itself, and in which no fault made it write something again: what a killed
-//! one had reported is not known, and neither is what a lost transaction wrote. Exact are
+//! Judged are ingestions whose processes all ended by themselves; their reports are added up. What a killed one would have
+//! reported is not known. Exact are
 //! inserted and deleted rows of every table, and every figure of races, results and laps, which are written once in an
 //! ingestion. Where leeway is given, a reason stands beside it.
 
@@ -16,21 +16,16 @@ pub fn check(record: &TrialRecord) -> Finding {
     let mut check = Check::default();
     let mut interrupted = Vec::new();
     for ingestion in &record.ingestions {
-        let attempt = match ingestion.attempts.as_slice() {
-            [] => {
-                check.missing(format!("{}: no engine process ran", label(ingestion)));
-                continue;
+        if ingestion.attempts.is_empty() {
+            check.missing(format!("{}: no engine process ran", label(ingestion)));
+        } else if ingestion.attempts.iter().any(|a| !matches!(a.exit, Exit::Code(_)) || disturbed(record, a)) {
+            interrupted.push(label(ingestion));
+        } else {
+            match (reported(ingestion), &ingestion.changes) {
+                (None, _) => check.missing(format!("{}: the engine reported no counts", label(ingestion))),
+                (_, None) => check.missing(format!("{}: the tables' difference was not observed", label(ingestion))),
+                (Some((said, looked)), Some(truth)) => judge(&mut check, ingestion, &said, truth, looked),
             }
-            [only] if matches!(only.exit, Exit::Code(_)) && !disturbed(record, only) => only,
-            _ => {
-                interrupted.push(label(ingestion));
-                continue;
-            }
-        };
-        match (&attempt.summary, &ingestion.changes) {
-            (None, _) => check.missing(format!("{}: the engine reported no counts", label(ingestion))),
-            (_, None) => check.missing(format!("{}: the tables' difference was not observed", label(ingestion))),
-            (Some(summary), Some(truth)) => judge(&mut check, ingestion, &summary.rows, truth, summary.skipped),
         }
     }
     for label in &interrupted {
@@ -45,6 +40,19 @@ pub fn check(record: &TrialRecord) -> Finding {
         finding = Finding { verdict: super::Verdict::NotJudged, evidence: finding.evidence.split_off(1) };
     }
     finding
+}
+
+/// What all processes reported together, and whether every race was looked at: one that was skipped, or left to another
+/// process, leaves its rows uncounted. `None`: one of them reported nothing.
+fn reported(ingestion: &Ingestion) -> Option<(Changes, bool)> {
+    let mut said = Changes::default();
+    let mut looked = ingestion.attempts.len() == 1;
+    for attempt in &ingestion.attempts {
+        let summary = attempt.summary.as_ref()?;
+        said += summary.rows;
+        looked &= summary.skipped == 0;
+    }
+    Some((said, looked))
 }
 
 /// Whether a fault made the engine write something again: then it cannot know all that its first attempt wrote.
@@ -64,7 +72,7 @@ enum Leeway {
     Repeats,
 }
 
-fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Changes, skipped: u64) {
+fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Changes, looked: bool) {
     let label = label(ingestion);
     let before = check.found();
     // A profile that updates unconditionally counts rows that it wrote again as updated (contract, `Counts`).
@@ -97,7 +105,7 @@ fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Chang
         if leeway == Leeway::None {
             // Rows of a race that was skipped were not looked at, so they need not be counted.
             let stayed = truth.unchanged.saturating_sub(said.updated.saturating_sub(truth.updated));
-            if said.unchanged > stayed || (skipped == 0 && said.unchanged < stayed) {
+            if said.unchanged > stayed || (looked && said.unchanged < stayed) {
                 wrong("unchanged", said.unchanged, stayed);
             }
         }
@@ -202,6 +210,22 @@ mod tests {
         let mut wrong = record;
         said(&mut wrong, 1).laps.inserted = 1;
         assert_eq!(check(&wrong).verdict, Verdict::Violated);
+    }
+
+    #[test]
+    fn reports_of_processes_that_ended_by_themselves_are_added_up() {
+        let mut record = fixture::healthy();
+        let mut second = record.ingestions[0].attempts[0].clone();
+        let first = &mut record.ingestions[0].attempts[0];
+        first.exit = Exit::Code(75);
+        first.summary.as_mut().unwrap().rows.laps.inserted = 40;
+        let rows = &mut second.summary.as_mut().unwrap().rows;
+        *rows = Changes::default();
+        rows.laps.inserted = 20;
+        record.ingestions[0].attempts.push(second);
+        assert_eq!(check(&record).verdict, Verdict::Held);
+        record.ingestions[0].attempts[1].summary.as_mut().unwrap().rows.laps.inserted = 19;
+        assert_eq!(check(&record).verdict, Verdict::Violated);
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn snapshot(races: &[u64]) -> Snapshot {
         laps_stored: races.iter().map(|&race| (race, LAPS)).collect(),
         xmins: races.iter().map(|&race| (race, xmins(race))).collect(),
         xmin_digest: Some("digest of xmins".into()),
+        rewritten: ["drivers", "entries", "races", "results", "laps"].map(|table| (table.to_owned(), 0)).into(),
         ..Snapshot::all_read()
     }
 }

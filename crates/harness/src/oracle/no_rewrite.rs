@@ -2,11 +2,14 @@
 //! written (a row that is locked and left as it is keeps its `xmin` and is logged all the same).
 //!
 //! Only a profile with `skip_unchanged` promises it; of the others the rewritten rows are told and not judged. The row in
-//! `events` is left out: its fencing number rises with every engine that takes the lock.
+//! `events` is left out: its fencing number rises with every engine that takes the lock. So is the checkpoint of a race
+//! that must fail: it is tried again, and its failure recorded again.
 
 use super::Verdict;
 use super::check::{Check, Finding, count, megabytes};
 use super::same_content::{pairs, ran};
+use super::stored::must_fail;
+use super::tables::nothing_there;
 use crate::trial::record::{Ingestion, TrialRecord};
 
 /// WAL that a second ingestion may write whatever its size: the lock's row, running-transaction records, statistics.
@@ -14,6 +17,9 @@ const WAL_ALLOWED_BYTES: u64 = 256 * 1024;
 
 /// Share of the first ingestion's WAL that it may write besides, as a divisor: vacuuming of rows that the first one wrote.
 const WAL_ALLOWED_DIVISOR: u64 = 20;
+
+/// Table of the checkpoints.
+const CHECKPOINTS: &str = "ingest_checkpoints";
 
 /// The setting that promises it.
 const SETTING: &str = "skip_unchanged";
@@ -31,13 +37,13 @@ pub fn check(record: &TrialRecord) -> Finding {
         };
         let promise = promise(record, again);
         if promise == Some(false) {
-            let rows = rewritten(again);
-            let text =
-                format!("{SETTING} is off: the profile writes unconditionally, {} rewritten", count(rows, "row"));
+            let rows = rewritten(again).map(|tables| tables.iter().map(|(_, rows)| rows).sum());
+            let rows = rows.map_or("rows were not looked at".to_owned(), |n| format!("{} rewritten", count(n, "row")));
+            let text = format!("{SETTING} is off: the profile writes unconditionally; {rows}");
             return Finding { verdict: Verdict::NotJudged, evidence: vec![text] };
         }
         judge(&mut check, record, earlier, again);
-        if promise.is_none() && check.found() > 0 {
+        if promise.is_none() && check.is_violated() {
             // Nobody said that rows must stay: that some did not is no violation then.
             check = Check::default();
             check.missing(format!("rows were rewritten, and whether {SETTING} was on is not known"));
@@ -55,8 +61,14 @@ fn promise(record: &TrialRecord, again: &Ingestion) -> Option<bool> {
     told.or_else(|| record.settings.get(SETTING)).and_then(|value| value.parse().ok())
 }
 
-fn rewritten(again: &Ingestion) -> u64 {
-    again.observed.rewritten.iter().filter(|(table, _)| *table != "events").map(|(_, rows)| rows).sum()
+/// Rows written again by table, without those that may be. A table that was read has a key; `None`: none was.
+fn rewritten(again: &Ingestion) -> Option<Vec<(&str, u64)>> {
+    let tables = &again.observed.rewritten;
+    let may_be = |table: &str| if table == CHECKPOINTS { must_fail(again).len() as u64 } else { 0 };
+    (!tables.is_empty()).then(|| {
+        let judged = tables.iter().filter(|(table, _)| *table != "events");
+        judged.map(|(table, &rows)| (table.as_str(), rows.saturating_sub(may_be(table)))).collect()
+    })
 }
 
 fn judge(check: &mut Check, record: &TrialRecord, earlier: &Ingestion, again: &Ingestion) {
@@ -64,16 +76,21 @@ fn judge(check: &mut Check, record: &TrialRecord, earlier: &Ingestion, again: &I
     if let Err(why) = ran(again) {
         check.missing(format!("the second ingestion shows nothing: {why}"));
     }
-    for (table, rows) in again.observed.rewritten.iter().filter(|(table, rows)| *table != "events" && **rows > 0) {
+    if nothing_there(&earlier.expected, &earlier.observed.tables) {
+        check.missing("nothing was stored that a second ingestion could have written again");
+    }
+    // Two witnesses: the rows that are younger than the ingestion, and a digest over all. One suffices; both must agree.
+    let young = rewritten(again);
+    for (table, rows) in young.iter().flatten().filter(|(_, rows)| *rows > 0) {
         check.violated(format!("{table}: {} rewritten", count(*rows, "row")));
     }
     match (&earlier.observed.xmin_digest, &again.observed.xmin_digest) {
         (Some(was), Some(is)) if was == is => {}
-        (Some(_), Some(_)) => {
-            if rewritten(again) == 0 {
-                check.violated("the digest over every row's xmin changed");
-            }
+        (Some(_), Some(_)) if check.found() == before && must_fail(again).is_empty() => {
+            check.violated("the digest over every row's xmin changed");
         }
+        (Some(_), Some(_)) => {}
+        _ if young.is_some() => {}
         _ => check.missing("the xmin of the rows was not read both times"),
     }
     // The first ingestion of the trial wrote the rows, and with it the WAL that the second is measured by.
@@ -99,7 +116,7 @@ fn judge(check: &mut Check, record: &TrialRecord, earlier: &Ingestion, again: &I
 mod tests {
     use super::super::fixture;
     use super::*;
-    use crate::trial::record::{Exit, RowKind};
+    use crate::trial::record::{Exit, ExpectedOutcome, RowKind};
 
     #[test]
     fn a_rewritten_row_in_any_table_is_violated() {
@@ -136,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn a_race_that_must_fail_is_tried_again_and_its_checkpoint_written_but_no_other() {
+        let mut record = fixture::healthy();
+        record.ingestions[1].expect = ExpectedOutcome::Partial { failed: vec![103] };
+        record.ingestions[1].attempts[0].exit = Exit::Code(75);
+        record.ingestions[1].observed.rewritten.insert(CHECKPOINTS.into(), 1);
+        record.ingestions[1].observed.xmin_digest = Some("other".into());
+        assert_eq!(check(&record).verdict, Verdict::Held);
+        record.ingestions[1].observed.rewritten.insert(CHECKPOINTS.into(), 2);
+        assert_eq!(check(&record).verdict, Verdict::Violated);
+    }
+
+    #[test]
     fn a_profile_that_writes_unconditionally_is_not_judged_but_told() {
         let mut record = fixture::healthy();
         record.ingestions[1].attempts[0].settings.insert(SETTING.into(), "false".into());
@@ -160,13 +189,15 @@ mod tests {
 
     #[test]
     fn what_was_not_read_is_unknown() {
-        let mut no_digest = fixture::healthy();
-        no_digest.ingestions[0].observed.xmin_digest = None;
+        let mut neither = fixture::healthy();
+        neither.ingestions[0].observed.xmin_digest = None;
+        assert_eq!(check(&neither).verdict, Verdict::Held, "young rows were counted, and there is none");
+        neither.ingestions[1].observed.rewritten.clear();
         let mut no_again = fixture::healthy();
         no_again.ingestions.truncate(1);
         let mut gave_up = fixture::healthy();
         gave_up.ingestions[1].attempts[0].exit = Exit::Code(75);
-        for record in [no_digest, no_again, gave_up] {
+        for record in [neither, no_again, gave_up, fixture::idle()] {
             assert_eq!(check(&record).verdict, Verdict::Unknown);
         }
         let mut no_wal = fixture::healthy();

@@ -4,7 +4,7 @@
 //! written again with the same content: that is for `no-rewrite`.
 
 use super::check::{Check, Finding, label};
-use super::tables::{compare, totals};
+use super::tables::{compare, nothing_there, totals};
 use crate::trial::record::{Checkpoint, Exit, ExpectedOutcome, Ingestion, Purpose, TrialRecord};
 
 /// The second ingestions of a trial, each with the one before it of the same event.
@@ -39,6 +39,9 @@ pub fn check(record: &TrialRecord) -> Finding {
         let before = check.found();
         if let Err(why) = ran(again) {
             check.missing(format!("the second ingestion shows nothing: {why}"));
+        }
+        if nothing_there(&earlier.expected, &earlier.observed.tables) {
+            check.missing("nothing was stored that a second ingestion could have changed");
         }
         let found = compare(&earlier.observed.tables, &again.observed.tables);
         found.differing.into_iter().for_each(|text| check.violated(format!("against {}: {text}", label(earlier))));
@@ -136,7 +139,7 @@ mod tests {
         killed.ingestions[1].attempts[0].exit = Exit::Signal(9);
         let mut never = fixture::healthy();
         never.ingestions[1].attempts.clear();
-        for record in [none, alone, unread, gave_up, killed, never] {
+        for record in [none, alone, unread, gave_up, killed, never, fixture::idle()] {
             assert_eq!(check(&record).verdict, Verdict::Unknown);
         }
     }

@@ -61,6 +61,12 @@ pub(super) fn rows(tables: &Tables, kind: RowKind) -> Option<u64> {
     tables.get(&kind).map(|groups| groups.values().map(|g| g.rows).sum())
 }
 
+/// Whether there is no row where some are expected: then nothing can change, and that nothing did shows nothing.
+pub(super) fn nothing_there(wanted: &Tables, found: &Tables) -> bool {
+    let all = |tables| RowKind::ALL.into_iter().filter_map(|kind| rows(tables, kind)).sum::<u64>();
+    all(wanted) > 0 && all(found) == 0
+}
+
 /// Rows of a kind in one group; `None`: the kind was not read.
 pub(super) fn rows_of(tables: &Tables, kind: RowKind, group: u64) -> Option<u64> {
     tables.get(&kind).map(|groups| groups.get(&group).map_or(0, |g| g.rows))

@@ -13,6 +13,9 @@ use super::groups;
 use super::html::{Page, page};
 use super::{format, overall, scrub};
 
+/// Title of the page, by which it is told from a page of somebody else.
+pub(super) const TITLE: &str = "Runs of the harness";
+
 /// A folder of the reports' root.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -98,7 +101,7 @@ pub fn index_html(entries: &[Entry]) -> String {
             }
         }
     };
-    scrub(&page(&Page { title: "Runs of the harness", nav: &nav, body, foot: "Made from each run's result.json." }))
+    scrub(&page(&Page { title: TITLE, nav: &nav, body, foot: "Made from each run's result.json." }))
 }
 
 fn table(runs: &[(&str, &Line)]) -> Markup {

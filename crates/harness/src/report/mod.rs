@@ -19,7 +19,7 @@ pub mod words;
 use crate::trial::record::RunRecord;
 
 pub use scrub::scrub;
-pub use store::{ReportError, Written, append_trial, load, write, write_header, write_index};
+pub use store::{ReportError, Written, append_trial, is_root, load, write, write_header, write_index};
 
 /// `result.json`: the whole record, readable, without passwords.
 ///

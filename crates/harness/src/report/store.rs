@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::trial::record::{RunRecord, SCHEMA, TrialRecord};
 
-use super::index::{Entry, Line, Schema, index_html};
+use super::index::{Entry, Line, Schema, TITLE, index_html};
 use super::plots::{self, PlotError};
 use super::{html, junit, overall, result_json, scrub, summary};
 
@@ -236,6 +236,20 @@ fn trial(path: &Path, text: &str, line: usize) -> Result<TrialRecord, ReportErro
     schema(path, text, Some(line))?;
     serde_json::from_str(text)
         .map_err(|e| ReportError::Malformed { path: path.to_path_buf(), why: at(Some(line), e.to_string()) })
+}
+
+/// Whether a folder is a reports' root: its `index.html` is ours, or it has none and everything in it is a run. Other folders
+/// that a run was copied to get no page, and no page of somebody else is replaced.
+#[must_use]
+pub fn is_root(dir: &Path) -> bool {
+    match fs::read_to_string(dir.join("index.html")) {
+        Ok(page) => page.contains(&format!("<title>{TITLE}</title>")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => fs::read_dir(dir).is_ok_and(|entries| {
+            let is_run = |path: PathBuf| path.join(RESULT).is_file() || path.join(HEADER).is_file();
+            entries.flatten().all(|entry| is_run(entry.path()))
+        }),
+        Err(_) => false,
+    }
 }
 
 /// Writes `index.html` at the reports' root, of every folder that holds a run; what cannot be read is listed as such.

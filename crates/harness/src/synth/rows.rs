@@ -58,13 +58,31 @@ impl RowKind {
         matches!(self, Self::Races | Self::Results | Self::Laps)
     }
 
-    /// How many leading columns of a row text are its natural key.
+    /// SQL over a row text `line` that gives its natural key as an array. A result (and its laps) is told by its driver's
+    /// id where the page gives one, so that a corrected name is a change and not another result; else by name and nth.
     #[must_use]
-    pub fn key_columns(self) -> usize {
+    pub fn key_sql(self) -> &'static str {
         match self {
-            Self::Events | Self::Tracks | Self::Drivers | Self::Races => 1,
-            Self::Entries | Self::Laps => 5,
-            Self::Results => 4,
+            Self::Events | Self::Tracks | Self::Drivers | Self::Races => "(string_to_array(line, '|'))[1:1]",
+            Self::Entries => "(string_to_array(line, '|'))[1:5]",
+            Self::Results => {
+                "CASE WHEN split_part(line, '|', 2) = '~' THEN (string_to_array(line, '|'))[1:4] \
+                 ELSE (string_to_array(line, '|'))[1:2] END"
+            }
+            Self::Laps => {
+                "CASE WHEN split_part(line, '|', 2) = '~' THEN (string_to_array(line, '|'))[1:5] \
+                 ELSE (string_to_array(line, '|'))[1:2] || split_part(line, '|', 5) END"
+            }
+        }
+    }
+
+    /// SQL over a row text `line` that gives what a change of the row is told by. A lap's text holds its result's name, which
+    /// is not stored with the lap.
+    #[must_use]
+    pub fn value_sql(self) -> &'static str {
+        match self {
+            Self::Laps => "array_to_string((string_to_array(line, '|'))[5:], '|')",
+            _ => "line",
         }
     }
 

@@ -303,7 +303,9 @@ pub async fn recompute_hashes(watch: &Watch<'_>, observed: &mut Snapshot) -> Res
     if !watch.spec.built_in || observed.checkpoints.is_empty() {
         return Ok(());
     }
-    let output = tokio::process::Command::new(&watch.spec.program)
+    let mut command = tokio::process::Command::new(&watch.spec.program);
+    sandbox::process::die_with_us(command.as_std_mut());
+    let output = command
         .args(["__engine", "status", "--json", "--rehash"])
         .arg(watch.revision.event_id.to_string())
         .envs(environment(watch, None))

@@ -271,7 +271,8 @@ pub struct Snapshot {
     /// `events` stays out of it: its fencing number rises with every engine that takes the lock.
     #[serde(default)]
     pub xmin_digest: Option<String>,
-    /// Rows whose xmin changed against the previous snapshot, by table. `events` may be among them, for the same reason.
+    /// Rows whose xmin changed against the previous snapshot, by table. A table that was read has a key, be its count 0.
+    /// `events` may be among them, for the same reason.
     #[serde(default)]
     pub rewritten: BTreeMap<String, u64>,
 }

@@ -40,6 +40,12 @@ pub fn summary(summary: &Summary, as_json: bool) {
     if as_json {
         return json(&serde_json::to_value(summary).unwrap_or_default(), true);
     }
+    if let Some(error) = &summary.error {
+        eprintln!("ingest: {error}");
+        if summary.listed == 0 {
+            return; // it did not get as far as the event page
+        }
+    }
     let ms = summary.total_us / 1000;
     print(&format!(
         "event {}: {} races listed, {} written, {} unchanged or done before, {} removed, {} failed; {ms} ms",
@@ -68,9 +74,6 @@ pub fn summary(summary: &Summary, as_json: bool) {
     }
     for failed in &summary.failed {
         print(&format!("  race {} failed: {} ({})", failed.race, failed.cause, failed.url));
-    }
-    if let Some(error) = &summary.error {
-        eprintln!("ingest: {error}");
     }
 }
 

@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Result<RacePage, PageError> {
         drivers: parts.drivers,
         warnings: Vec::new(),
     };
-    let html = Html::parse_fragment(parts.table);
+    let html = Html::parse_fragment(&without_indentation(parts.table));
     read_table(html.root_element(), &mut page)?;
     if page.number.is_none() {
         page.number = number_in_heading(&page.heading);
@@ -86,7 +86,9 @@ impl<'a> Parts<'a> {
                     }
                     last = end;
                 }
-                Piece::Open { attrs, end, .. } if heading.is_empty() && class_has(attrs, "panel-heading") => {
+                Piece::Open { name, attrs, end, .. }
+                    if heading.is_empty() && name.eq_ignore_ascii_case("div") && class_has(attrs, "panel-heading") =>
+                {
                     heading_from = Some(end);
                 }
                 Piece::Close { name, start, end } if name.eq_ignore_ascii_case("table") => {
@@ -127,6 +129,19 @@ impl<'a> Parts<'a> {
             Some((from, Some(to))) => Ok(Self { heading, table: text.get(from..to).unwrap_or(""), drivers }),
         }
     }
+}
+
+/// Runs of white space made single spaces. Most of a table is indentation, which the parser would turn into nodes; no text
+/// that is read depends on it.
+fn without_indentation(table: &str) -> String {
+    let mut out = String::with_capacity(table.len());
+    for (index, word) in table.split_ascii_whitespace().enumerate() {
+        if index > 0 {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
 }
 
 /// `14` of `CLASS A-Main Results [M1 Race #14]`.

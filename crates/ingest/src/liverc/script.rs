@@ -88,10 +88,7 @@ impl<'a> Scanner<'a> {
     /// Steps over white space and comments.
     pub(crate) fn skip_trivia(&mut self) -> Result<(), PageError> {
         loop {
-            // Pages indent by dozens of tabs, so these are taken eight at a time.
-            while self.bytes().get(self.pos..self.pos + 8) == Some(&[b'\t'; 8]) {
-                self.pos += 8;
-            }
+            self.skip_tabs();
             match self.byte() {
                 Some(b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) => self.pos += 1,
                 Some(b'/') if matches!(self.byte_at(self.pos + 1), Some(b'/' | b'*')) => self.skip_comment()?,
@@ -103,6 +100,19 @@ impl<'a> Scanner<'a> {
                     self.pos += c.len_utf8();
                 }
                 _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Pages indent by dozens of tabs, which are most of their bytes: so these are taken sixteen at a time.
+    fn skip_tabs(&mut self) {
+        const TABS: u128 = u128::from_ne_bytes([b'\t'; 16]);
+        while let Some(next) = self.bytes().get(self.pos..).and_then(<[u8]>::first_chunk::<16>) {
+            let other = u128::from_le_bytes(*next) ^ TABS;
+            // The lowest byte that is not zero is the first that is no tab.
+            self.pos += (other.trailing_zeros() / 8) as usize;
+            if other != 0 {
+                return;
             }
         }
     }
@@ -187,8 +197,10 @@ impl<'a> Scanner<'a> {
         let mut built: Option<String> = None;
         let unclosed = |s: &Self| PageError::Script { what: "a string is not closed".into(), at: s.base + opened };
         loop {
+            // Most strings have a few bytes, for which a plain loop is quicker than a search.
             let rest = self.bytes().get(from..).ok_or_else(|| unclosed(self))?;
-            let at = from + memchr::memchr3(quote, b'\\', b'\n', rest).ok_or_else(|| unclosed(self))?;
+            let ends = |b: &u8| *b == quote || matches!(b, b'\\' | b'\n');
+            let at = from + rest.iter().position(ends).ok_or_else(|| unclosed(self))?;
             let plain = self.text.get(from..at).unwrap_or("");
             match self.byte_at(at) {
                 Some(b'\\') => {
@@ -335,28 +347,56 @@ impl<'a> Scanner<'a> {
     /// Steps over code up to the next place where `word` stands as code: not in a string, comment or regular
     /// expression, nor as a part of a longer name. False at the end of the script.
     pub(crate) fn find_word(&mut self, word: &str) -> Result<bool, PageError> {
-        let first = word.as_bytes().first().copied().unwrap_or(0);
-        while let Some(byte) = self.byte() {
-            match byte {
-                b'\'' | b'"' => {
-                    let opened = self.pos;
-                    // A quote that closes on no line is no string (it may stand in a regular expression).
-                    if self.string(byte).is_err() {
-                        self.pos = opened + 1;
-                    }
-                }
-                b'`' => {
-                    if self.skip_template().is_err() {
-                        self.pos += 1;
-                    }
-                }
-                b'/' if matches!(self.byte_at(self.pos + 1), Some(b'/' | b'*')) => self.skip_comment()?,
-                b'/' => self.skip_regex(),
-                b if b == first && self.starts_with(word) && self.is_word(word.len()) => return Ok(true),
-                _ => self.pos += 1,
+        let finder = memchr::memmem::Finder::new(word);
+        let mut word_at = self.pos;
+        let mut searched = false;
+        loop {
+            let rest = self.bytes().get(self.pos..).unwrap_or_default();
+            if !searched || word_at < self.pos {
+                let Some(distance) = finder.find(rest) else {
+                    self.pos = self.text.len();
+                    return Ok(false);
+                };
+                word_at = self.pos + distance;
+                searched = true;
             }
+            let distance = word_at - self.pos;
+            let between = rest.get(..distance).unwrap_or_default();
+            let quote = memchr::memchr3(b'\'', b'"', b'`', between);
+            let special = memchr::memchr(b'/', between.get(..quote.unwrap_or(distance)).unwrap_or_default()).or(quote);
+            let Some(special) = special else {
+                self.pos += distance;
+                if self.is_word(word.len()) {
+                    return Ok(true);
+                }
+                self.pos += 1;
+                continue;
+            };
+            self.pos += special;
+            self.step_over()?;
         }
-        Ok(false)
+    }
+
+    /// Steps over what begins at a quote or a slash.
+    fn step_over(&mut self) -> Result<(), PageError> {
+        match self.byte() {
+            Some(quote @ (b'\'' | b'"')) => {
+                let opened = self.pos;
+                // A quote that closes on no line is no string (it may stand in a regular expression).
+                if self.string(quote).is_err() {
+                    self.pos = opened + 1;
+                }
+            }
+            Some(b'`') => {
+                if self.skip_template().is_err() {
+                    self.pos += 1;
+                }
+            }
+            Some(b'/') if matches!(self.byte_at(self.pos + 1), Some(b'/' | b'*')) => self.skip_comment()?,
+            Some(b'/') => self.skip_regex(),
+            _ => self.pos += 1,
+        }
+        Ok(())
     }
 
     fn is_word(&self, length: usize) -> bool {

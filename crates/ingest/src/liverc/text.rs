@@ -34,6 +34,12 @@ pub fn decode_entities(text: &str) -> Cow<'_, str> {
 /// Block elements and `<br>` separate words, inline ones do not, as in a browser.
 #[must_use]
 pub fn visible(element: ElementRef<'_>, without: &[&str]) -> String {
+    if let Some(Node::Text(only)) = element.first_child().map(|n| n.value())
+        && element.first_child() == element.last_child()
+        && !has_class(element, "hidden")
+    {
+        return collapse(only);
+    }
     // A stack of its own: pages may nest deeper than a thread's stack allows.
     let mut raw = String::new();
     let mut stack = vec![Some(*element)];

@@ -23,26 +23,23 @@ pub enum NotRead {
 /// # Errors
 /// As [`NotRead`] says.
 pub fn time_ms(text: &str) -> Result<u32, NotRead> {
-    let (whole, fraction) = match text.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (text, None),
+    exact_time(text).ok_or_else(|| why_not(text))
+}
+
+fn exact_time(text: &str) -> Option<u32> {
+    let (whole, thousandths) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, fraction_of(fraction, 3)?),
+        None => (text, 0),
     };
-    shape(text, b":.")?;
     let mut seconds: u64 = 0;
-    let mut parts = 0;
-    for part in whole.split(':') {
-        parts += 1;
+    for (place, part) in whole.split(':').enumerate() {
         let value = u64::from(digits(part)?);
-        if parts > 3 || (parts > 1 && (value > 59 || part.len() > 2)) {
-            return Err(NotRead::Impossible);
+        if place > 2 || (place > 0 && (value > 59 || part.len() > 2)) {
+            return None;
         }
         seconds = seconds * 60 + value;
     }
-    let thousandths = match fraction {
-        Some(fraction) => u64::from(scaled_fraction(fraction, 3)?),
-        None => 0,
-    };
-    bounded(seconds * 1000 + thousandths)
+    bounded(seconds * 1000 + u64::from(thousandths))
 }
 
 /// Reads `47/30:31.382` as laps and milliseconds; `0` and `47` are laps without a time.
@@ -65,8 +62,7 @@ pub fn laps_and_time(text: &str) -> Result<(u32, Option<u32>), NotRead> {
 /// # Errors
 /// As [`NotRead`] says.
 pub fn number(text: &str) -> Result<u32, NotRead> {
-    shape(text, b"")?;
-    digits(text)
+    digits(text).ok_or_else(|| why_not(text))
 }
 
 /// Reads a decimal number as hundredths: `92.82` is 9282.
@@ -74,10 +70,9 @@ pub fn number(text: &str) -> Result<u32, NotRead> {
 /// # Errors
 /// As [`NotRead`] says.
 pub fn hundredths(text: &str) -> Result<u32, NotRead> {
-    shape(text, b".")?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let whole = u64::from(digits(whole)?);
-    bounded(whole * 100 + u64::from(scaled_fraction(fraction, 2)?))
+    let read = || bounded(u64::from(digits(whole)?) * 100 + u64::from(fraction_of(fraction, 2)?));
+    read().ok_or_else(|| why_not(text))
 }
 
 /// Reads an id up to what PostgreSQL's `bigint` holds.
@@ -89,51 +84,46 @@ pub fn id(text: &str) -> Option<u64> {
     text.parse().ok().filter(|id| *id <= i64::MAX.unsigned_abs())
 }
 
-/// Tells text that is no number at all from numbers that cannot be: only digits, a sign and `marks` make a number.
-fn shape(text: &str, marks: &[u8]) -> Result<(), NotRead> {
-    let numeric = |b: u8| b.is_ascii_digit() || b == b':' || b == b'.' || b == b'/';
+/// Tells text that is no number at all from numbers that cannot be, once it is known not to be a good one.
+fn why_not(text: &str) -> NotRead {
+    let numeric = |b: u8| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'/');
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !unsigned.bytes().any(|b| b.is_ascii_digit()) || !unsigned.bytes().all(numeric) {
-        return Err(NotRead::NotANumber);
+    if unsigned.bytes().any(|b| b.is_ascii_digit()) && unsigned.bytes().all(numeric) {
+        NotRead::Impossible
+    } else {
+        NotRead::NotANumber
     }
-    if unsigned.len() != text.len() || !unsigned.bytes().all(|b| b.is_ascii_digit() || marks.contains(&b)) {
-        return Err(NotRead::Impossible);
-    }
-    Ok(())
 }
 
-fn digits(text: &str) -> Result<u32, NotRead> {
+fn digits(text: &str) -> Option<u32> {
     if text.is_empty() {
-        return Err(NotRead::Impossible);
+        return None;
     }
     let mut value: u64 = 0;
     for byte in text.bytes() {
-        if !byte.is_ascii_digit() {
-            return Err(NotRead::Impossible);
+        if !byte.is_ascii_digit() || value > u64::from(MAX) {
+            return None;
         }
         value = value * 10 + u64::from(byte - b'0');
-        if value > u64::from(MAX) {
-            return Err(NotRead::Impossible);
-        }
     }
     bounded(value)
 }
 
 /// The digits after a point as a number of `places` places: `17` is 170 of three.
-fn scaled_fraction(text: &str, places: usize) -> Result<u32, NotRead> {
+fn fraction_of(text: &str, places: usize) -> Option<u32> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(NotRead::Impossible);
+        return None;
     }
     let mut bytes = text.bytes();
     let mut value = 0;
     for _ in 0..places {
         value = value * 10 + u32::from(bytes.next().unwrap_or(b'0') - b'0');
     }
-    if bytes.any(|b| b != b'0') { Err(NotRead::Impossible) } else { Ok(value) }
+    if bytes.any(|b| b != b'0') { None } else { Some(value) }
 }
 
-fn bounded(value: u64) -> Result<u32, NotRead> {
-    u32::try_from(value).ok().filter(|v| *v <= MAX).ok_or(NotRead::Impossible)
+fn bounded(value: u64) -> Option<u32> {
+    u32::try_from(value).ok().filter(|v| *v <= MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Event → races → commit units → written. The only place that knows the order of work.
 
+mod database;
 mod fetch;
 mod source;
 mod tally;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use contract::Step;
-use contract::feed::{Failed, Record, Started, Summary};
+use contract::feed::{Record, Started, Summary};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,9 +26,8 @@ use crate::error::{Remedy, chain};
 use crate::metrics::Metrics;
 use crate::model::{Entry, Event, ListedRace};
 use crate::probe::{EVENT, Probe, micros};
-use crate::retry::Retries;
 use crate::settings::Settings;
-use crate::store::{self, Completion, Depth, EventLock, Recorded, State, Store, StoreError};
+use crate::store::{self, Completion, Depth, EventLock, Recorded, Session, State, Store, StoreError};
 use fetch::Fetched;
 use writer::Writer;
 
@@ -94,6 +94,7 @@ pub struct Run {
     metrics: Arc<Metrics>,
     lock: OnceLock<EventLock>,
     tally: Mutex<Tally>,
+    sessions: Mutex<Vec<Session>>,
     stop: CancellationToken,
 }
 
@@ -102,8 +103,8 @@ impl Run {
     #[must_use]
     pub fn new(event: u64, store: Store, source: Source, settings: Settings, probe: Arc<Probe>) -> Self {
         let metrics = Arc::clone(store.metrics());
-        let (lock, tally, stop) = (OnceLock::new(), Mutex::default(), CancellationToken::new());
-        Self { event, store, source, settings, probe, metrics, lock, tally, stop }
+        let (lock, tally, sessions) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Self { event, store, source, settings, probe, metrics, lock, tally, sessions, stop: CancellationToken::new() }
     }
 
     /// Cancelled, it ends the run: units that are being written are finished, nothing else is begun.
@@ -127,6 +128,10 @@ impl Run {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ingests the event. The summary is also the last line of the feed.
     pub async fn execute(self) -> Summary {
         let begun = Instant::now();
@@ -139,7 +144,7 @@ impl Run {
         let mut summary = run.summary(result);
         summary.total_us = micros(begun.elapsed());
         run.probe.record(|| Record::Summary(Box::new(summary.clone())));
-        run.store.close().await;
+        run.close_sessions().await;
         if let Some(lock) = run.lock.get() {
             lock.release().await;
         }
@@ -153,17 +158,12 @@ impl Run {
         run.tally().summary.listed = event.races.len() as u64;
         run.probe.reach(Step::EventFetched, EVENT);
         let fence = run.lock().fence();
+        let page = &event;
         let recorded = run
-            .in_database("event", |mut session| {
-                let event = &event;
-                async move {
-                    let recorded = store::record_event(&mut session, event, fence).await;
-                    recorded.map(|recorded| (recorded, session.close()))
-                }
+            .in_database("event", |mut session| async move {
+                Ok((store::record_event(&mut session, page, fence).await?, session))
             })
             .await?;
-        let (recorded, closing) = recorded;
-        closing.await;
         {
             let mut tally = run.tally();
             tally.summary.removed = recorded.removed;
@@ -173,23 +173,6 @@ impl Run {
         let left = run.left(&event, &recorded);
         let result = Self::races(run, left, &recorded).await;
         run.end(&event, &new_entries, result).await
-    }
-
-    async fn take_lock(&self) -> Result<EventLock, RunError> {
-        let mut retries = Retries::new(self.settings.retry);
-        loop {
-            let error = match EventLock::take(&self.store, self.event).await {
-                Ok(lock) => return Ok(lock),
-                Err(error) => error,
-            };
-            let wait = match error.remedy() {
-                Remedy::RetryNow | Remedy::RetryLater(_) if !error.is_taken_over() => retries.failed(None),
-                _ => None,
-            };
-            let Some(wait) = wait else { return Err(error.into()) };
-            self.tell_retry("lock", None, retries.failures(), micros(wait), &error);
-            tokio::time::sleep(wait).await;
-        }
     }
 
     fn on_retry(&self) -> impl FnMut(String, u32, std::time::Duration) + Send + '_ {
@@ -208,16 +191,12 @@ impl Run {
             Vec::new()
         };
         let fence = self.lock().fence();
-        let (written, closing) = self
-            .in_database("entries", |mut session| {
-                let (entries, settings) = (&entries, &self.settings.unit);
-                async move {
-                    let written = store::write_entries(&mut session, event.id, fence, settings, entries).await;
-                    written.map(|written| (written, session.close()))
-                }
+        let (entries, settings, id) = (&entries, &self.settings.unit, event.id);
+        let written = self
+            .in_database("entries", |mut session| async move {
+                Ok((store::write_entries(&mut session, id, fence, settings, entries).await?, session))
             })
             .await?;
-        closing.await;
         self.probe.reach(Step::EntriesWritten, EVENT);
         self.tally().summary.rows.entries += written.counts;
         Ok(written.inserted)
@@ -287,7 +266,7 @@ impl Run {
                 break written;
             }
         };
-        writer.close().await;
+        writer.end();
         result
     }
 
@@ -349,20 +328,6 @@ impl Run {
         Ok(())
     }
 
-    /// Records a race that is given up.
-    async fn give_up(&self, failed: Failed) -> Result<(), RunError> {
-        tracing::error!(race = failed.race, url = failed.url, cause = failed.cause, "race given up");
-        let fence = self.lock().fence();
-        let (one, event) = (std::slice::from_ref(&failed), self.event);
-        self.in_database("failed race", |mut session| async move {
-            store::fail_races(&mut session, event, fence, one).await
-        })
-        .await?;
-        self.probe.record(|| Record::Failed(failed.clone()));
-        self.tally().summary.failed.push(failed);
-        Ok(())
-    }
-
     /// Completes the event, or leaves it in a state that the next run goes on from.
     async fn end(
         &self,
@@ -387,18 +352,14 @@ impl Run {
                     store::complete(&mut session, event, fence, new_entries).await
                 } else {
                     store::settle_unfinished(&mut session, event, fence, new_entries, every_page_read).await
-                }?;
-                Ok((ended, session.close()))
+                };
+                Ok((ended?, session))
             })
             .await;
-        let completion = match ended {
-            Ok((completion, closing)) => {
-                closing.await;
-                completion
-            }
+        let Completion { full, relinked, ambiguous } = match ended {
+            Ok(completion) => completion,
             Err(error) => return result.and(Err(error)),
         };
-        let Completion { full, relinked, ambiguous } = completion;
         {
             let mut tally = self.tally();
             tally.summary.rows.entries.updated += relinked;

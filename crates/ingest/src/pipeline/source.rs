@@ -51,7 +51,7 @@ pub enum Source {
         urls: LivercUrls,
     },
     /// Memory.
-    Canned(Canned),
+    Canned(Box<Canned>),
 }
 
 /// An event in memory, which a test may change between ingestions.

@@ -1,10 +1,9 @@
 //! Units into the database: tried whole, tried again, settled when a commit is in doubt, replayed race by race when one
 //! is bad.
 
-use std::future::Future;
+use contract::feed::Failed;
 
-use contract::feed::{Failed, Record, Retry};
-
+use super::database::pause;
 use super::units::ReadyUnit;
 use super::{Run, RunError};
 use crate::error::{Remedy, chain};
@@ -70,13 +69,8 @@ impl<'a> Writer<'a> {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            self.session = None; // dropped broken, it is closed
-            let wait = match error.remedy() {
-                Remedy::RetryNow if !error.is_taken_over() => retries.failed(None),
-                Remedy::RetryLater(at_least) if !error.is_taken_over() => retries.failed(at_least),
-                _ => None,
-            };
-            let Some(wait) = wait else { return Err((error, part.races)) };
+            self.session = None; // dropped broken, it is closed; what is clean goes back to the pool
+            let Some(wait) = pause(&mut retries, &error) else { return Err((error, part.races)) };
             self.run.tell_retry("unit", Some(unit.into()), retries.failures(), micros(wait), &error);
             tokio::time::sleep(wait).await;
         }
@@ -103,9 +97,12 @@ impl<'a> Writer<'a> {
             lock.ensure().await?;
         }
         if self.session.as_ref().is_none_or(|s| !s.is_clean()) {
-            self.session = Some(Session::acquire(&run.store).await?);
+            self.session = Some(run.session().await?);
         }
         let Some(session) = self.session.as_mut() else { return Err(StoreError::Aborted { what: "writing a unit" }) };
+        if again {
+            session.end_lost().await?;
+        }
         if again && settle(session, &context, part).await? {
             run.tally().wrote(&part.races, &part.outcome);
             return Ok(());
@@ -121,10 +118,10 @@ impl<'a> Writer<'a> {
         self.run.give_up(failed).await
     }
 
-    /// Closes the connection.
-    pub(super) async fn close(self) {
+    /// Gives the connection back.
+    pub(super) fn end(self) {
         if let Some(session) = self.session {
-            session.close().await;
+            self.run.give_back(session);
         }
     }
 }
@@ -150,53 +147,4 @@ async fn settle(session: &mut Session, context: &UnitContext<'_>, part: &mut Par
         context.committed(&part.races);
     }
     Ok(committed)
-}
-
-impl Run {
-    /// Does something in the database, again where that may help.
-    pub(super) async fn in_database<T, F>(
-        &self,
-        what: &'static str,
-        mut work: impl FnMut(Session) -> F,
-    ) -> Result<T, RunError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let mut retries = Retries::new(self.settings.retry);
-        loop {
-            let attempt = async {
-                if retries.failures() > 0 {
-                    self.lock().ensure().await?;
-                }
-                work(Session::acquire(&self.store).await?).await
-            };
-            let error = match attempt.await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let wait = match error.remedy() {
-                _ if error.is_taken_over() => None,
-                Remedy::RetryNow => retries.failed(None),
-                Remedy::RetryLater(at_least) => retries.failed(at_least),
-                Remedy::BadRace | Remedy::Stop => None,
-            };
-            let Some(wait) = wait else { return Err(error.into()) };
-            self.tell_retry(what, None, retries.failures(), micros(wait), &error);
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    pub(super) fn tell_retry(
-        &self,
-        what: &str,
-        id: Option<u64>,
-        attempt: u32,
-        wait_us: u64,
-        error: &(dyn std::error::Error + 'static),
-    ) {
-        let cause = chain(error);
-        crate::metrics::Metrics::count(&self.metrics.retries);
-        tracing::warn!(what, id, attempt, wait_us, cause, "failed; trying again");
-        self.probe.record(|| Record::Retry(Retry { what: what.to_owned(), id, attempt, wait_us, cause }));
-    }
 }

@@ -15,6 +15,9 @@ fn ms(duration: Duration) -> String {
 
 /// Connection options with the engine's session settings. They travel in the startup packet: no statement is made for them.
 pub(super) fn options(url: &str, settings: &DatabaseSettings) -> Result<PgConnectOptions, StoreError> {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(StoreError::Url("it is not one of PostgreSQL".to_owned()));
+    }
     let options = PgConnectOptions::from_str(url).map_err(|e| match e {
         sqlx::Error::Configuration(reason) => StoreError::Url(reason.to_string()),
         other => StoreError::Url(other.to_string()),

@@ -60,9 +60,11 @@ pub struct Recorded {
 }
 
 async fn hold_fence(session: &mut Session, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
-    const SQL: &str = "SELECT fence, since, entries_at FROM ingest_events WHERE event_id = $1 FOR SHARE";
+    const SQL: &str =
+        "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
     let what = "checking the fence";
     let row = session.row(what, SQL, args![encode::id(event)?]).await?;
+    session.backend = Some(row.try_get(3).map_err(doing(what))?);
     if row.try_get::<i64, _>(0).map_err(doing(what))? != fence {
         return Err(StoreError::Fenced { event, ours: fence });
     }
@@ -110,7 +112,7 @@ pub async fn record(session: &mut Session, event: &Event, fence: i64) -> Result<
     let mut removed = 0;
     if !left.is_empty() {
         removed = remove(session, id, &listed, &mut changes).await?;
-        left.iter().for_each(|race| drop(checkpoints.remove(race)));
+        checkpoints.retain(|race, _| listed.contains(race));
     }
     if depth == Depth::LapsFull && !stays_full {
         session.execute(what, SINCE, args![id, fence]).await?;

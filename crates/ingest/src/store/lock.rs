@@ -36,11 +36,11 @@ pub struct EventLock {
 
 impl EventLock {
     /// Takes the lock of an event, waiting for another engine at most as long as the settings say, and raises the
-    /// fence. When it returns, no transaction of an older engine on this event is open: each holds the fence's row.
+    /// fence over `session`, which is given back. When it returns, no transaction of an older engine on this event is open: each holds the fence's row.
     ///
     /// # Errors
     /// `Locked` when another engine keeps it; the database cannot be reached.
-    pub async fn take(store: &Store, event: u64) -> Result<Self, StoreError> {
+    pub async fn take(store: &Store, session: Session, event: u64) -> Result<(Self, Session), StoreError> {
         let settings = store.settings();
         let lease = settings.lock_lease;
         let options = store.options().clone().options([("idle_session_timeout", lease.as_millis().to_string())]);
@@ -61,8 +61,9 @@ impl EventLock {
             heartbeat: beat,
         };
         lock.waited = lock.ensure().await?;
-        lock.fence = raise_fence(store, event).await?;
-        Ok(lock)
+        let (fence, session) = raise_fence(store, session, event).await?;
+        lock.fence = fence;
+        Ok((lock, session))
     }
 
     /// Takes the lock again when its connection was lost. The fence stays: should another engine have come meanwhile,
@@ -143,11 +144,39 @@ async fn beat(conn: Arc<Mutex<Option<PgConnection>>>, every: Duration) {
     }
 }
 
-async fn raise_fence(store: &Store, event: u64) -> Result<i64, StoreError> {
+/// Raises the fence. Every transaction of an older engine holds the row, so this waits for them. One that does not end
+/// within the lease belongs to an engine that has stalled and lost the lock: its backend is ended. (The server's own
+/// timeouts do not reach a backend that waits for the rest of a COPY.)
+async fn raise_fence(store: &Store, mut session: Session, event: u64) -> Result<(i64, Session), StoreError> {
+    const BACKEND: &str = "SELECT pg_backend_pid()";
+    const END: &str = "SELECT pg_terminate_backend(b, 5000) FROM unnest(pg_blocking_pids($1)) AS b";
+    let what = "raising the event's fence";
+    let lease = store.settings().lock_lease;
+    if let Ok(raised) = tokio::time::timeout(lease, raise(&mut session, event)).await {
+        return Ok((raised?, session));
+    }
+    tracing::warn!(event, "an older engine has stalled in a transaction; its connection is ended");
+    drop(session);
+    let mut session = Session::acquire(store).await?;
+    let row = session.row(what, BACKEND, args![]).await?;
+    let ours: i32 = row.try_get(0).map_err(doing(what))?;
+    let mut other = Session::acquire(store).await?;
+    let raised = {
+        let mut raising = std::pin::pin!(raise(&mut session, event));
+        loop {
+            match tokio::time::timeout(POLL, &mut raising).await {
+                Ok(raised) => break raised?,
+                Err(_) => drop(other.rows("ending a stalled engine's connection", END, args![ours]).await?),
+            }
+        }
+    };
+    Ok((raised, session))
+}
+
+async fn raise(session: &mut Session, event: u64) -> Result<i64, StoreError> {
     const SQL: &str = "INSERT INTO ingest_events (event_id, fence, since) VALUES ($1, 1, 1) \
                        ON CONFLICT (event_id) DO UPDATE SET fence = ingest_events.fence + 1 RETURNING fence";
     let what = "raising the event's fence";
-    let mut session = Session::acquire(store).await?;
     let row = session.row(what, SQL, args![super::encode::id(event)?]).await?;
     row.try_get(0).map_err(doing(what))
 }

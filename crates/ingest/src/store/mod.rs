@@ -45,6 +45,7 @@ pub struct Store {
     settings: DatabaseSettings,
     metrics: Arc<Metrics>,
     recorder: Option<Recorder>,
+    lost: Arc<Mutex<Vec<i32>>>,
 }
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -57,7 +58,7 @@ impl Store {
     pub fn new(url: &str, settings: DatabaseSettings, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let options = connect::options(url, &settings)?;
         let pool = connect::pool(options.clone(), &settings);
-        Ok(Self { pool, options, settings, metrics, recorder: None })
+        Ok(Self { pool, options, settings, metrics, recorder: None, lost: Arc::default() })
     }
 
     /// Keeps the text of every statement that sessions send from now on.
@@ -94,6 +95,11 @@ impl Store {
 
     pub(crate) fn settings(&self) -> &DatabaseSettings {
         &self.settings
+    }
+
+    /// Backends whose connection was lost, and which may still be at work.
+    fn lost(&self) -> &Arc<Mutex<Vec<i32>>> {
+        &self.lost
     }
 
     fn recorder(&self) -> Option<Recorder> {

@@ -2,7 +2,7 @@
 //! something went wrong on never goes back to the pool.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
@@ -39,6 +39,9 @@ pub struct Session {
     metrics: Arc<Metrics>,
     recorder: Option<Recorder>,
     acquire: Duration,
+    /// Process id of the backend, once a statement has told it.
+    pub(super) backend: Option<i32>,
+    lost: Arc<Mutex<Vec<i32>>>,
     /// The temporary table of changed laps has been made on this connection.
     pub(super) staged: bool,
 }
@@ -69,7 +72,17 @@ impl Session {
         Metrics::count(&metrics.acquires);
         let recorder = store.recorder();
         let deadline = store.deadline();
-        Ok(Self { conn: Some(conn), state: State::Clean, deadline, metrics, recorder, acquire, staged: false })
+        Ok(Self {
+            conn: Some(conn),
+            state: State::Clean,
+            deadline,
+            metrics,
+            recorder,
+            acquire,
+            backend: None,
+            lost: Arc::clone(store.lost()),
+            staged: false,
+        })
     }
 
     /// How long the connection was waited for; told once, zero after that.
@@ -86,7 +99,7 @@ impl Session {
     fn note(&self, sql: &str) {
         Metrics::count(&self.metrics.statements);
         if let Some(recorder) = &self.recorder {
-            recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(sql.to_owned());
+            recorder.lock().unwrap_or_else(PoisonError::into_inner).push(sql.to_owned());
         }
     }
 
@@ -216,7 +229,7 @@ impl Session {
         &mut self,
         what: &'static str,
         statement: &'static str,
-        mut chunks: impl Iterator<Item = Vec<u8>>,
+        chunks: impl Iterator<Item = Vec<u8>>,
         after_first: impl FnOnce(),
     ) -> Result<u64, StoreError> {
         let deadline = self.deadline;
@@ -232,7 +245,7 @@ impl Session {
         let mut copy = begun.map_err(late)?.map_err(doing(what))?;
         let mut after_first = Some(after_first);
         let mut sent = Ok(());
-        while let Some(chunk) = chunks.next() {
+        for chunk in chunks {
             sent = tokio::time::timeout(deadline, copy.send(chunk)).await.map_err(late)?.map(drop);
             if sent.is_err() {
                 break;
@@ -241,11 +254,27 @@ impl Session {
                 reached();
             }
         }
-        drop(chunks);
         sent.map_err(doing(what))?;
         let rows = tokio::time::timeout(deadline, copy.finish()).await.map_err(late)?.map_err(doing(what))?;
         self.state = after;
         Ok(rows)
+    }
+
+    /// Ends the backends of connections that were lost. One may still be there, waiting for the rest of a COPY (which no
+    /// timeout of the server ends) or about to commit; once it is gone, the checkpoints tell what came of it.
+    ///
+    /// # Errors
+    /// As [`Session::execute`].
+    pub async fn end_lost(&mut self) -> Result<(), StoreError> {
+        const SQL: &str = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+             WHERE pid = ANY ($1) AND pid <> pg_backend_pid() AND datname = current_database() AND usename = current_user \
+             AND application_name = 'ingest'";
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !lost.is_empty() {
+            self.rows("ending lost connections", SQL, args![lost.clone()]).await?;
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).retain(|pid| !lost.contains(pid));
+        }
+        Ok(())
     }
 
     /// Closes the connection rather than giving it back.
@@ -266,6 +295,7 @@ impl Drop for Session {
         if self.state != State::Clean
             && let Some(conn) = self.conn.take()
         {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(self.backend);
             drop(conn.detach()); // closes the socket, which ends the transaction on the server
         }
     }

@@ -24,7 +24,7 @@ pub struct Db {
 pub async fn database() -> Db {
     let templates = TEMPLATES
         .get_or_init(|| async {
-            let server = Server::obtain(&Choice::Local, &Options::default()).await.unwrap();
+            let server = Server::obtain(&Choice::local_first(), &Options::default()).await.unwrap();
             Templates::new(Arc::new(server))
         })
         .await;
@@ -62,6 +62,11 @@ impl Db {
     pub async fn run(&self, sql: &'static str) {
         let mut conn = self.connect().await;
         sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    }
+
+    /// Empties every table.
+    pub async fn clear(&self) {
+        self.run("TRUNCATE tracks, events, drivers, ingest_events CASCADE").await;
     }
 
     /// Every row of every table that holds content, as text, and each row's xmin.
@@ -108,7 +113,7 @@ impl World {
                 races.insert(race, Err("no result table".to_owned()));
             }
         }
-        Source::Canned(canned)
+        Source::Canned(Box::new(canned))
     }
 
     pub fn run(&self, db: &Db, settings: &Settings, probe: Probe) -> Run {

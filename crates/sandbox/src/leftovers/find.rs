@@ -11,7 +11,7 @@ use sqlx::Connection;
 
 use super::{Identity, Thing, runtime_directory, start_of};
 use crate::postgres::connect::{connect, quoted, run};
-use crate::postgres::local::home;
+use crate::postgres::local::{cluster, home};
 use crate::postgres::templates::drop_database;
 use crate::postgres::{DATABASE_PREFIX, Error, ServerUrl};
 
@@ -97,7 +97,8 @@ pub async fn find(servers: &[ServerUrl]) -> Result<Vec<Leftover>, Error> {
 pub fn find_here() -> Vec<Leftover> {
     let mut found = Vec::new();
     from_records(&mut found);
-    directories(&mut found, &temporary_directories());
+    directories(&mut found, &temporary_directories(), home::PREFIX);
+    directories(&mut found, &[cluster::cache_directory()], cluster::SCRATCH);
     servers_without_owner(&mut found);
     found.sort_by_key(Leftover::rank);
     found
@@ -141,9 +142,9 @@ fn from_records(found: &mut Vec<Leftover>) {
 }
 
 /// Directories whose name carries the identity of a dead run, written down or not.
-fn directories(found: &mut Vec<Leftover>, parents: &[PathBuf]) {
+fn directories(found: &mut Vec<Leftover>, parents: &[PathBuf], prefix: &str) {
     for path in parents.iter().flat_map(|parent| entries(parent)) {
-        let dead = owner_in_name(&path, home::PREFIX).is_some_and(|owner| !owner.is_alive());
+        let dead = owner_in_name(&path, prefix).is_some_and(|owner| !owner.is_alive());
         if dead && is_ours(&path) {
             push(found, Leftover::Directory(path));
         }
@@ -316,15 +317,32 @@ async fn remove_container(_: &str) -> Result<(), String> {
 pub async fn sweep_once() {
     static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     ONCE.get_or_init(|| async {
-        let found = tokio::task::spawn_blocking(find_here).await.unwrap_or_default();
-        for (leftover, result) in clean(found).await {
-            match result {
-                Ok(()) => tracing::info!(%leftover, "removed what a killed run left"),
-                Err(error) => tracing::warn!(%leftover, error, "what a killed run left cannot be removed"),
-            }
-        }
+        sweep(tokio::task::spawn_blocking(find_here).await.unwrap_or_default()).await;
     })
     .await;
+}
+
+/// Removes what dead runs of this machine left on a server of others. Failures are only logged.
+pub(crate) async fn sweep_server(server: &ServerUrl) {
+    match on_server(server).await {
+        Ok(found) => sweep(found).await,
+        Err(error) => tracing::debug!(%error, "leftovers on the server cannot be listed"),
+    }
+}
+
+/// Removes the containers of dead runs of this machine. Failures are only logged.
+#[cfg(feature = "docker")]
+pub(crate) async fn sweep_containers() {
+    sweep(containers().await.into_iter().map(Leftover::Container).collect()).await;
+}
+
+async fn sweep(found: Vec<Leftover>) {
+    for (leftover, result) in clean(found).await {
+        match result {
+            Ok(()) => tracing::info!(%leftover, "removed what a killed run left"),
+            Err(error) => tracing::warn!(%leftover, error, "what a killed run left cannot be removed"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -361,7 +379,7 @@ mod tests {
         std::os::unix::fs::symlink(&live, of(dead(), 2)).unwrap();
         fs::create_dir(parent.path().join("liverc-pg-somebody")).unwrap();
         let mut found = Vec::new();
-        directories(&mut found, &[parent.path().to_path_buf()]);
+        directories(&mut found, &[parent.path().to_path_buf()], home::PREFIX);
         assert_eq!(found, [Leftover::Directory(left.clone())]);
         for (leftover, result) in clean(found).await {
             assert_eq!(result, Ok(()), "{leftover}");

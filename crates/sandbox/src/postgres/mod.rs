@@ -10,6 +10,7 @@ mod backend;
 mod capability;
 mod choice;
 pub(crate) mod connect;
+mod daemon;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod error;
@@ -27,6 +28,7 @@ pub use backend::{Backend, Down, Kind, Ready, Restarted, Stopped};
 pub use capability::{Capabilities, Capability};
 pub use choice::{BadChoice, Choice};
 pub use connect::{connect, wait_until_ready};
+pub use daemon::{Daemon, docker_daemon};
 #[cfg(feature = "docker")]
 pub use docker::{DEFAULT_IMAGE, Docker, LOCAL_IMAGE};
 pub use error::{Error, Unsupported};

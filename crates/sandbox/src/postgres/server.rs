@@ -81,18 +81,25 @@ struct Databases {
 }
 
 impl Server {
-    /// Gets a server. The first call of a process also removes what runs that were killed have left on this machine.
+    /// Gets a server. The first call of a process also removes what runs that were killed have left on this machine; and where
+    /// the server is a container or one of others, what they left there goes.
     ///
     /// # Errors
     /// [`Error::NoDatabase`] when no way leads to one; else what failed. [`Error::exit_code`] says how to exit.
     pub async fn obtain(choice: &Choice, options: &Options) -> Result<Self, Error> {
         leftovers::sweep_once().await;
         let backend: Arc<dyn Backend> = match choice {
-            Choice::Local => Arc::new(Local::start_new(Binaries::find()?, options).await?),
+            Choice::Local => Arc::new(Local::start_new(Binaries::find().map_err(how_to_get_one)?, options).await?),
             Choice::Docker => docker(options).await?,
             Choice::Auto => auto(options).await?,
             Choice::Url(url) => Arc::new(Remote::reach(url).await?),
         };
+        match backend.kind() {
+            Kind::Url => leftovers::sweep_server(backend.admin_url()).await,
+            #[cfg(feature = "docker")]
+            Kind::Docker => leftovers::sweep_containers().await,
+            _ => {}
+        }
         Self::on(backend).await
     }
 
@@ -328,6 +335,17 @@ async fn docker(options: &Options) -> Result<Arc<dyn Backend>, Error> {
 #[cfg(not(feature = "docker"))]
 async fn docker(_: &Options) -> Result<Arc<dyn Backend>, Error> {
     Err(Error::Docker("this program was built without the feature `docker`".to_owned()))
+}
+
+/// Adds what to do to the error of somebody who wants this machine's binaries and no other way.
+fn how_to_get_one(error: Error) -> Error {
+    match error {
+        Error::Local(why) => Error::Local(format!(
+            "{why}\nInstall PostgreSQL 13 or newer (Debian: apt install postgresql), point PG_BIN at its bin directory, or use \
+             another way: --postgres docker, --postgres postgres://user:password@host:5432/database"
+        )),
+        other => other,
+    }
 }
 
 /// Docker when it can be used, else this machine's binaries. What goes wrong after a way was chosen is not covered up by the other.

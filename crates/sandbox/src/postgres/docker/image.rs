@@ -7,6 +7,7 @@ use testcontainers::bollard::Docker as Client;
 use testcontainers::bollard::errors::Error as ApiError;
 use testcontainers::bollard::query_parameters::CreateImageOptionsBuilder;
 
+use super::super::daemon::Daemon;
 use super::super::error::Error;
 use super::super::server::Options;
 
@@ -64,6 +65,22 @@ pub(crate) async fn resolve(client: &Client, options: &Options) -> Result<String
     }
     pull(client, DEFAULT_IMAGE, options.pull_within).await?;
     Ok(DEFAULT_IMAGE.to_owned())
+}
+
+/// The daemon's version, and the image that a run would use if it is there.
+pub(crate) async fn status(named: Option<&str>) -> Result<Daemon, Error> {
+    let client = client().await?;
+    let version = client.version().await.map_err(|error| Error::Docker(format!("its version: {}", chain(&error))))?;
+    let wanted: Vec<&str> = named.map_or_else(|| vec![DEFAULT_IMAGE, LOCAL_IMAGE], |image| vec![image]);
+    let mut image = None;
+    for candidate in &wanted {
+        if is_there(&client, candidate).await? {
+            image = Some((*candidate).to_owned());
+            break;
+        }
+    }
+    let wanted = wanted.into_iter().map(str::to_owned).collect();
+    Ok(Daemon { version: version.version.unwrap_or_else(|| "unknown".to_owned()), wanted, image })
 }
 
 async fn is_there(client: &Client, image: &str) -> Result<bool, Error> {

@@ -39,7 +39,7 @@ use crate::leftovers::{Identity, Registry, Thing};
 pub use image::{DEFAULT_IMAGE, LOCAL_IMAGE};
 use launch::launch;
 
-pub(crate) use image::{chain, client, resolve};
+pub(crate) use image::{chain, client, resolve, status};
 
 /// Label of our containers; its value is the [`Identity`] of the run.
 const LABEL: &str = "liverc-harness";

@@ -1,14 +1,14 @@
 //! A child process that is reaped, is never signalled after that, and ends when this process does.
 
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Pid, getpid, getppid};
+use nix::unistd::Pid;
 use tokio::sync::watch;
 
 use super::super::figures::{Cpu, cpu_of};
@@ -37,20 +37,7 @@ impl Child {
     /// The kernel ties that signal to the *thread* that made the child, so a thread of its own makes it, waits for it and reaps it: the
     /// thread lives as long as the child.
     pub(super) fn spawn(mut command: Command, on_parent_death: Signal) -> io::Result<Self> {
-        let parent = getpid();
-        let before_exec = move || {
-            nix::sys::prctl::set_pdeathsig(on_parent_death).map_err(io::Error::from)?;
-            // The parent may have died before that line.
-            if getppid() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
-        };
-        #[expect(
-            unsafe_code,
-            reason = "the parent-death signal is cleared by setuid, so it is set in the child after that"
-        )]
-        // SAFETY: the closure makes two system calls, which are async-signal-safe, and allocates nothing on success.
-        unsafe {
-            command.pre_exec(before_exec);
-        }
+        crate::process::signal_on_our_death(&mut command, on_parent_death);
         let unreaped = Arc::new(Mutex::new(true));
         let (report, exit) = watch::channel(None);
         let (started, start) = std::sync::mpsc::channel();

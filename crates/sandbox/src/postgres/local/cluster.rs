@@ -27,6 +27,9 @@ const INITDB: &[&str] = &[
     "--auth-host=scram-sha-256",
 ];
 
+/// Start of the names of copies that are being made in the cache.
+pub(crate) const SCRATCH: &str = "new-";
+
 /// Makes a new data directory at `data`, which must not exist.
 pub(super) fn create(
     binaries: &Binaries,
@@ -69,6 +72,8 @@ fn initdb(binaries: &Binaries, run_as: Option<RunAs>, data: &Path) -> Result<(),
     quiet_environment(&mut command);
     command.current_dir(data);
     RunAs::apply(run_as, &mut command);
+    // This thread waits for it, so it lives as long.
+    crate::process::die_with_us(&mut command);
     let output =
         command.output().map_err(Error::process(format!("running {}", binaries.program("initdb").display())))?;
     if output.status.success() {
@@ -110,7 +115,7 @@ fn keep(data: &Path, cached: &Path) -> io::Result<()> {
     // Another server of this process may be doing the same just now.
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let nth = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let scratch = parent.join(format!("new-{}-{nth}", Identity::own()));
+    let scratch = parent.join(format!("{SCRATCH}{}-{nth}", Identity::own()));
     let done = copy(data, &scratch, None).and_then(|()| match fs::rename(&scratch, cached) {
         // Another run was faster, and its copy is as good.
         Err(error) if is_usable(cached) => {
@@ -143,7 +148,7 @@ fn copy(from: &Path, to: &Path, run_as: Option<RunAs>) -> io::Result<()> {
 }
 
 /// Where the cache is: `XDG_CACHE_HOME`, `~/.cache`, or a directory per user in the system's temporary one.
-pub(super) fn cache_directory() -> PathBuf {
+pub(crate) fn cache_directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // A home that is not there or not ours (`HOME=/nonexistent`, sudo) is passed over.
     let home = variable("HOME").filter(|home| home.is_dir()).map(|home| home.join(".cache"));

@@ -2,7 +2,7 @@
 
 mod binaries;
 mod child;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod home;
 mod user;
 
