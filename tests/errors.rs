@@ -129,7 +129,7 @@ fn a_password_is_never_printed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_run_on_a_url_leaves_its_password_nowhere() {
     use sandbox::postgres::{Choice, Options, Server, connect};
-    let host = Server::obtain(&Choice::Local, &Options::default()).await.unwrap();
+    let host = Server::obtain(&Choice::local_first(), &Options::default()).await.unwrap();
     let mut connection = connect(host.admin_url()).await.unwrap();
     let role = "CREATE ROLE ann SUPERUSER LOGIN PASSWORD 's3cret-word'";
     sqlx::raw_sql(role).execute(&mut connection).await.unwrap();
@@ -178,8 +178,7 @@ impl SmallDisk {
     /// Fills it but for so many bytes.
     fn fill_but(&self, bytes: u64) {
         let found = nix::sys::statvfs::statvfs(self.0.path()).unwrap();
-        #[allow(clippy::useless_conversion, reason = "the types differ by platform")]
-        let free = u64::from(found.blocks_available()) * u64::from(found.fragment_size());
+        let free = found.blocks_available() * found.fragment_size();
         std::fs::write(self.0.path().join("ballast"), vec![0; usize::try_from(free - bytes).unwrap()]).unwrap();
     }
 }

@@ -31,19 +31,20 @@ impl Reports {
     }
 }
 
-/// The harness with these arguments, on a local server.
+/// The harness with these arguments.
 pub fn harness(args: &[&str]) -> assert_cmd::Command {
     let mut command = assert_cmd::Command::cargo_bin("harness").unwrap();
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).args(args);
     command
 }
 
-/// Runs a scenario on a local server, reports into `reports`.
+/// Runs a scenario on a server of this machine, reports into `reports`.
 pub fn run(reports: &Reports, args: &[&str]) -> Output {
     let out = reports.path().display().to_string();
+    let postgres = sandbox::postgres::Choice::local_first().to_string();
     let mut all = vec!["run"];
     all.extend(args);
-    all.extend(["--postgres", "local", "--out", &out]);
+    all.extend(["--postgres", &postgres, "--out", &out]);
     harness(&all).output().unwrap()
 }
 

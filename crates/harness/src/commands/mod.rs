@@ -45,7 +45,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run a scenario: ingest, verify every row, measure, report
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -76,7 +76,7 @@ pub fn main() -> u8 {
     };
     logging(cli.verbose);
     let outcome = match cli.verb {
-        Verb::Run(args) => run::main(args),
+        Verb::Run(args) => run::main(*args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

@@ -8,7 +8,7 @@
 use contract::feed::{Changes, Counts};
 
 use super::check::{Check, Finding, figure, label};
-use crate::trial::record::{Exit, Ingestion, TrialRecord};
+use crate::trial::record::{Attempt, Exit, Ingestion, TrialRecord};
 
 /// Judges a trial.
 #[must_use]
@@ -18,7 +18,7 @@ pub fn check(record: &TrialRecord) -> Finding {
     for ingestion in &record.ingestions {
         if ingestion.attempts.is_empty() {
             check.missing(format!("{}: no engine process ran", label(ingestion)));
-        } else if ingestion.attempts.iter().any(|a| !matches!(a.exit, Exit::Code(_))) {
+        } else if ingestion.attempts.iter().any(|a| !matches!(a.exit, Exit::Code(_)) || disturbed(record, a)) {
             interrupted.push(label(ingestion));
         } else {
             match (reported(ingestion), &ingestion.changes) {
@@ -30,7 +30,8 @@ pub fn check(record: &TrialRecord) -> Finding {
     }
     for label in &interrupted {
         check.remark(format!(
-            "{label} was interrupted: what a killed process reported is not known, so it is not judged"
+            "{label} was interrupted: what was written by a killed process, or by a transaction whose answer a fault swallowed, \
+             is not known to who reports, so it is not judged"
         ));
     }
     let only_interrupted = !interrupted.is_empty() && interrupted.len() == record.ingestions.len();
@@ -52,6 +53,13 @@ fn reported(ingestion: &Ingestion) -> Option<(Changes, bool)> {
         looked &= summary.skipped == 0;
     }
     Some((said, looked))
+}
+
+/// Whether a fault made the engine write something again: then it cannot know all that its first attempt wrote.
+fn disturbed(record: &TrialRecord, attempt: &Attempt) -> bool {
+    let span = attempt.started_us..=attempt.ended_us;
+    let struck = record.faults.iter().filter_map(|f| f.fired.as_ref()).any(|fired| span.contains(&fired.at_us));
+    struck && attempt.retries.keys().any(|what| what != "fetch")
 }
 
 /// How exactly a table's figures must agree.

@@ -76,6 +76,16 @@ impl RowKind {
         }
     }
 
+    /// SQL over a row text `line` that gives what a change of the row is told by. A lap's text holds its result's name, which
+    /// is not stored with the lap.
+    #[must_use]
+    pub fn value_sql(self) -> &'static str {
+        match self {
+            Self::Laps => "array_to_string((string_to_array(line, '|'))[5:], '|')",
+            _ => "line",
+        }
+    }
+
     /// What the columns of a row text are, for messages.
     #[must_use]
     pub fn columns(self) -> &'static str {

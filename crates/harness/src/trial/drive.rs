@@ -252,6 +252,7 @@ async fn with_database(
         if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
             record.aftermath = aftermath;
         }
+        wires.tell_lost_answers(&liverc);
         record.liverc = Some(liverc.take_observation());
     }
     keep_wire_log(&wires, dir);

@@ -64,6 +64,7 @@ struct State {
 }
 
 struct Recorded {
+    at_us: u64,
     phase: u64,
     page: Option<Page>,
     path: String,
@@ -162,6 +163,21 @@ impl Liverc {
     #[must_use]
     pub fn misbehaved(&self, number: usize) -> Option<(u64, String)> {
         self.shared.lock().spells.hit(number)
+    }
+
+    /// An answer to this path (with query) was cut on its way: it did not come whole.
+    pub fn answer_was_cut(&self, path: &str, until_us: u64) {
+        let mut state = self.shared.lock();
+        let is = |r: &&mut Recorded| r.whole && r.at_us <= until_us && r.page.is_some_and(|p| p.to_string() == path);
+        if let Some(request) = state.requests.iter_mut().rev().find(is) {
+            request.whole = false;
+        }
+    }
+
+    /// Connections were cut: which of the answers of that time came whole is not known, so none counts as whole.
+    pub fn answers_may_be_lost(&self, from_us: u64, until_us: u64) {
+        let mut state = self.shared.lock();
+        state.requests.iter_mut().filter(|r| (from_us..=until_us).contains(&r.at_us)).for_each(|r| r.whole = false);
     }
 
     /// Answers well again.
@@ -326,6 +342,7 @@ impl Respond for Responder {
         let bad = state.spells.answer(started, page, &Bodies { right, other });
         let respond_us = monotonic_us() - started + u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         state.requests.push(Recorded {
+            at_us: started,
             phase: self.0.phase.load(Ordering::Relaxed),
             page,
             path: if page.is_some() { String::new() } else { request.url.path().to_owned() },

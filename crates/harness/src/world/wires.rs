@@ -195,6 +195,25 @@ impl Wires {
         if lasts { met.cloned() } else { once.or(met).cloned() }
     }
 
+    /// Tells the mock which of its answers did not arrive, as the proxy's log has it.
+    pub fn tell_lost_answers(&self, mock: &super::liverc::Liverc) {
+        /// An answer is on its way no longer than this.
+        const ON_ITS_WAY_US: u64 = 1_000_000;
+        for fired in self.liverc.iter().flat_map(Proxy::log).filter(|f| f.connection.is_some()) {
+            match (&fired.effect, fired.outcome) {
+                (Effect::Truncate { .. }, Outcome::Fired) => {
+                    if let Some((_, path)) = fired.detail.split_once("GET ") {
+                        mock.answer_was_cut(path.trim_end_matches(')'), fired.at_us);
+                    }
+                }
+                (Effect::Reset | Effect::Close, Outcome::Fired) => {
+                    mock.answers_may_be_lost(fired.at_us.saturating_sub(ON_ITS_WAY_US), fired.at_us);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Every decision of both, for the artefacts.
     #[must_use]
     pub fn log(&self) -> Vec<Fired> {

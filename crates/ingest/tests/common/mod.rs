@@ -24,7 +24,7 @@ pub struct Db {
 pub async fn database() -> Db {
     let templates = TEMPLATES
         .get_or_init(|| async {
-            let server = Server::obtain(&Choice::Local, &Options::default()).await.unwrap();
+            let server = Server::obtain(&Choice::local_first(), &Options::default()).await.unwrap();
             Templates::new(Arc::new(server))
         })
         .await;

@@ -35,6 +35,15 @@ pub enum BadChoice {
     Url(String),
 }
 
+impl Choice {
+    /// This machine's binaries where there are any, else Docker: for tests, which start many servers and have no image
+    /// to care about.
+    #[must_use]
+    pub fn local_first() -> Self {
+        if super::Binaries::find().is_ok() { Self::Local } else { Self::Docker }
+    }
+}
+
 impl FromStr for Choice {
     type Err = BadChoice;
 

@@ -10,7 +10,7 @@ use sqlx::{Connection, Executor, Row};
 use crate::support::{proxy, until};
 
 async fn real() -> (Server, Proxy, ServerUrl, PgConnection) {
-    let server = Server::obtain(&Choice::Local, &Options::default()).await.unwrap();
+    let server = Server::obtain(&Choice::local_first(), &Options::default()).await.unwrap();
     let mut admin = connect(server.admin_url()).await.unwrap();
     admin.execute("CREATE TABLE laps (n int PRIMARY KEY, t text)").await.unwrap();
     let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, server.admin_url().port()));

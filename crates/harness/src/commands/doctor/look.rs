@@ -194,7 +194,7 @@ fn disk(name: &'static str, path: &Path, enough: u64, elsewhere: &str) -> Check 
     }
     match nix::sys::statvfs::statvfs(&there) {
         Ok(found) => {
-            let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+            let free = found.blocks_available().saturating_mul(found.fragment_size());
             let text = format!("{} free at {shown}", format::bytes(free as f64));
             match free {
                 0 => Check::of(name, State::Problem, text, format!("free space there, or {elsewhere}")),

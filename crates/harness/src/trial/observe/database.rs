@@ -235,11 +235,11 @@ pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Resu
     let mut tx = pool.begin().await?;
     sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS harness").execute(&mut *tx).await?;
     for kind in counted() {
-        let (table, key) = (kind.name(), kind.key_sql());
+        let (table, key, value) = (kind.name(), kind.key_sql(), kind.value_sql());
         let Some(rows) = map.sql(kind) else { continue };
         let sql = format!(
             "DROP TABLE IF EXISTS harness.{table}; \
-             CREATE UNLOGGED TABLE harness.{table} AS SELECT {key} AS key, line \
+             CREATE UNLOGGED TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
              FROM ({}) AS t (grp, line)",
             rows.replace("$1", &event_id.to_string())
         );
@@ -255,12 +255,12 @@ pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Resu
 pub async fn changes(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Result<Changes> {
     let mut changes = Changes::default();
     for kind in counted() {
-        let (table, key) = (kind.name(), kind.key_sql());
+        let (table, key, value) = (kind.name(), kind.key_sql(), kind.value_sql());
         let Some(rows) = map.sql(kind) else { continue };
         let sql = format!(
             "SELECT count(*) FILTER (WHERE a.key IS NULL), count(*) FILTER (WHERE a.line <> b.line), \
                     count(*) FILTER (WHERE b.key IS NULL), count(*) FILTER (WHERE a.line = b.line) \
-             FROM harness.{table} a FULL JOIN (SELECT {key} AS key, line \
+             FROM harness.{table} a FULL JOIN (SELECT {key} AS key, {value} AS line \
                   FROM ({rows}) AS t (grp, line)) b ON a.key = b.key"
         );
         let (inserted, updated, deleted, unchanged): (i64, i64, i64, i64) = sqlx::query_as(AssertSqlSafe(sql))

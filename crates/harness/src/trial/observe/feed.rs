@@ -85,6 +85,8 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
     let mut digest = Digest::default();
     // Laps in finished batches of each unit.
     let mut batched: BTreeMap<u32, u64> = BTreeMap::new();
+    // Units whose COMMIT was acknowledged and whose own line has not come.
+    let mut acknowledged = std::collections::BTreeSet::new();
     let mut sample = |stage: Stage, us: u64| stages.entry(stage).or_default().record(us);
     for line in lines {
         match &line.record {
@@ -95,6 +97,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
                 digest.last_step = Some(step.clone());
             }
             Record::Committed(committed) => {
+                acknowledged.insert(committed.unit);
                 digest.committed.extend(committed.races.iter().map(|&race| (race, line.t_us)));
             }
             Record::Race(race) => {
@@ -112,6 +115,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Unit(unit) => {
                 digest.units += 1;
                 digest.laps_committed += unit.laps;
+                acknowledged.remove(&unit.unit);
                 digest.durable.push((line.t_us, unit.laps));
                 for _ in 0..unit.races {
                     sample(Stage::Write, unit.write_us);
@@ -125,6 +129,8 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Summary(summary) => digest.summary = Some((**summary).clone()),
         }
     }
+    // A process that died right after COMMIT has told of the commit, not of the unit.
+    digest.laps_committed += acknowledged.iter().filter_map(|unit| batched.get(unit)).sum::<u64>();
     // A batch that was under way when the process died has no line of its own.
     if let Some(feed::StepReached { name: contract::Step::MidBatch, unit: Some(unit), laps: Some(laps), .. }) =
         digest.last_step
@@ -156,6 +162,21 @@ mod tests {
         assert_eq!((lines.lines.len(), lines.errors.len()), (1, 0));
         let digest = digest(&lines.lines, &mut BTreeMap::new());
         assert_eq!(digest.committed, [(3, 1), (4, 1)]);
+    }
+
+    #[test]
+    fn laps_of_a_process_killed_in_mid_batch_or_after_commit_are_told_apart() {
+        let batch = r#"{"t_us":1,"pid":2,"batch":{"unit":1,"rows":40,"write_us":1}}"#;
+        let committed = r#"{"t_us":2,"pid":2,"committed":{"unit":1,"races":[3]}}"#;
+        let mid_batch =
+            r#"{"t_us":3,"pid":2,"step":{"name":"mid-batch","occurrence":2,"unit":2,"laps":25,"armed":"kill"}}"#;
+        let of = |lines: &[&str]| digest(&feed::read(&format!("{}\n", lines.join("\n"))).0, &mut BTreeMap::new());
+        let after_commit = of(&[batch, committed]);
+        assert_eq!((after_commit.laps_sent, after_commit.laps_committed), (40, 40));
+        let in_batch = of(&[batch, committed, mid_batch]);
+        assert_eq!((in_batch.laps_sent, in_batch.laps_committed), (65, 40));
+        assert_eq!(of(&[batch]).laps_committed, 0);
+        assert_eq!(in_batch.last_step.unwrap().name, contract::Step::MidBatch);
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! The faults of a trial: armed, struck, proven, healed.
+//!
+//! A fault at a step strikes while the engine holds there; one at a moment on the wire while that connection stands still and the
+//! engine is stopped. Either way nothing goes on before the fault is in force and what is durable has been read. What lasts is
+//! counted from the traffic that met it, so that no clock decides whether a fault is felt.
+
+mod proof;
+mod strike;
+
+use std::time::{Duration, Instant};
+
+use contract::{ArmAction, Arming, Step, Trigger};
+use futures::FutureExt as _;
+use futures::future::select_all;
+use sandbox::proxy::{self, Hold};
+
+use super::drive::Broken;
+use super::record::{Attempt, FaultRecord, Fired, Interlude};
+use crate::faults::{Action, Fault, Frame, Moment, When};
+use crate::world::action::{Healing, Proof, World};
+use crate::world::raised::Raised;
+use crate::world::wires;
+
+/// How soon it is looked again whether a fault that is in force was met.
+const AGAIN: Duration = Duration::from_millis(20);
+/// How long PostgreSQL may keep the lock of an engine that was killed before it is no longer waited for.
+const LOCK_FREE: Duration = Duration::from_secs(20);
+
+/// What a fault waits for.
+enum At {
+    Step(Trigger),
+    Wire { frame: Frame, occurrence: u32, moment: Moment, hold: Option<Hold> },
+    Raised(Option<Raised>),
+    Time(Duration),
+}
+
+enum State {
+    /// For its trigger.
+    Waiting,
+    /// It is in force; who meets it is the proof.
+    InForce(Proof),
+    /// The engine was killed at the trigger that this says.
+    Killed(u64, String),
+    Fired(Fired),
+    Not(String),
+}
+
+struct Slot {
+    fault: Fault,
+    at: At,
+    state: State,
+}
+
+struct Pending {
+    slot: usize,
+    due: Instant,
+    lasts: Duration,
+    healing: Healing,
+}
+
+/// Something that a fault waits for, or its end.
+pub enum Happening {
+    /// The time of a fault, or of a healing.
+    Due,
+    /// A connection stands still at a fault's moment.
+    Wire(usize, proxy::Fired),
+}
+
+/// How the engine goes on after a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It goes on, or will when its pause is over.
+    Goes,
+    /// It stays as it is until another engine has finished the event.
+    Stalled,
+}
+
+/// The faults of a trial.
+pub struct Faults<'a> {
+    world: World<'a>,
+    slots: Vec<Slot>,
+    pending: Vec<Pending>,
+    revision: Option<u32>,
+    event_id: u64,
+    started: Option<Instant>,
+    /// Hold lines of the current process that were acted on.
+    handled: usize,
+    /// Stops that may still come without a line of their own.
+    extra_stops: usize,
+    paused: bool,
+    database_down: bool,
+    interludes: Vec<Interlude>,
+    /// From a fault that took PostgreSQL away until it was back, µs.
+    pub database_ready_us: Option<u64>,
+}
+
+impl<'a> Faults<'a> {
+    /// Prepares the faults. `half_statements`: the engine sends a lap batch as one statement, so that `mid-batch` is a moment on
+    /// the wire.
+    #[must_use]
+    pub fn new(world: World<'a>, faults: &[Fault], half_statements: bool) -> Self {
+        let slots = faults.iter().map(|fault| Slot {
+            fault: fault.clone(),
+            state: State::Waiting,
+            at: match fault.when() {
+                _ if fault.action().is_raised() => At::Raised(None),
+                When::Step(Trigger { step: Step::MidBatch, occurrence }) if half_statements => {
+                    At::Wire { frame: Frame::Batch, occurrence: *occurrence, moment: Moment::Half, hold: None }
+                }
+                When::Step(trigger) => At::Step(*trigger),
+                When::Wire { frame, occurrence, moment } => {
+                    At::Wire { frame: *frame, occurrence: *occurrence, moment: *moment, hold: None }
+                }
+                When::Row(_) => At::Raised(None),
+                When::Time(after) => At::Time(after.0),
+            },
+        });
+        Self {
+            slots: slots.collect(),
+            world,
+            pending: Vec::new(),
+            revision: None,
+            event_id: 0,
+            started: None,
+            handled: 0,
+            extra_stops: 0,
+            paused: false,
+            database_down: false,
+            interludes: Vec::new(),
+            database_ready_us: None,
+        }
+    }
+
+    /// Begins an ingestion; `None`: one in which nothing goes wrong.
+    pub async fn begin(&mut self, revision: Option<u32>, event_id: u64) {
+        (self.revision, self.event_id, self.started) = (revision, event_id, None);
+        for index in self.open() {
+            let slot = &mut self.slots[index];
+            match &mut slot.at {
+                At::Wire { frame, occurrence, moment, hold } => {
+                    let held = wires::moment(*frame, *occurrence, *moment)
+                        .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
+                    match held {
+                        Ok(held) => *hold = Some(held),
+                        Err(why) => slot.state = State::Not(why),
+                    }
+                }
+                At::Raised(raised) => {
+                    match Raised::install(self.world.pool, index + 1, slot.fault.action(), slot.fault.when()).await {
+                        Ok(installed) => *raised = installed,
+                        Err(e) => slot.state = State::Not(format!("no trigger can be made in the database: {e}")),
+                    }
+                }
+                At::Step(_) | At::Time(_) => {}
+            }
+        }
+    }
+
+    /// Faults of this ingestion that still wait.
+    fn open(&self) -> Vec<usize> {
+        let of_now = |slot: &Slot| self.revision == Some(slot.fault.revision());
+        let waiting = |slot: &Slot| matches!(slot.state, State::Waiting) && of_now(slot);
+        self.slots.iter().enumerate().filter(|(_, s)| waiting(s)).map(|(i, _)| i).collect()
+    }
+
+    /// What the next process is armed with. A fault that an earlier process did not reach waits for it in the next.
+    #[must_use]
+    pub fn arming(&self) -> String {
+        let mut all: Vec<(Trigger, ArmAction)> = Vec::new();
+        for index in self.open() {
+            let slot = &self.slots[index];
+            if let At::Step(trigger) = slot.at {
+                let action = if slot.fault.action() == Action::Crash { ArmAction::Kill } else { ArmAction::Hold };
+                if !all.iter().any(|(t, _)| *t == trigger) {
+                    all.push((trigger, action));
+                }
+            }
+        }
+        Arming(all).to_string()
+    }
+
+    /// A process was started.
+    pub fn process_started(&mut self) {
+        self.started.get_or_insert_with(Instant::now);
+        (self.handled, self.extra_stops, self.paused) = (0, 0, false);
+    }
+
+    /// Waits for the next thing that a fault waits for; for ever when there is none. May be dropped at any time.
+    pub async fn next(&self) -> Happening {
+        let times = self.open().into_iter().filter_map(|i| match (&self.slots[i].at, self.started) {
+            (At::Time(after), Some(started)) => Some(started + *after),
+            _ => None,
+        });
+        let due = times.chain(self.pending.iter().map(|p| p.due)).min();
+        let holds: Vec<_> = self
+            .open()
+            .into_iter()
+            .filter_map(|i| match &self.slots[i].at {
+                At::Wire { hold: Some(hold), .. } => Some(hold.reached().map(move |fired| (i, fired)).boxed()),
+                _ => None,
+            })
+            .collect();
+        let wire = async { if holds.is_empty() { std::future::pending().await } else { select_all(holds).await.0 } };
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            (slot, fired) = wire => Happening::Wire(slot, fired),
+            () = due => Happening::Due,
+        }
+    }
+
+    /// Ends an ingestion: what did not fire in it will not. Returns what was durable in between.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn end(&mut self, attempts: &[&Attempt]) -> Result<Vec<Interlude>, Broken> {
+        self.look().await?;
+        for index in self.open() {
+            let slot = &mut self.slots[index];
+            let why = match &mut slot.at {
+                At::Step(trigger) => never_reached(*trigger, attempts),
+                At::Wire { frame, occurrence, moment, hold } => {
+                    drop(hold.take());
+                    format!("no `{frame}#{occurrence}:{moment}` was seen on the wire")
+                }
+                At::Raised(Some(raised)) => {
+                    let drawn = raised.drawn(self.world.pool).await.unwrap_or(0);
+                    format!("only {drawn} were counted")
+                }
+                At::Raised(None) => "its trigger was not installed".to_owned(),
+                At::Time(after) => format!("the ingestion was over before {} ms had passed", after.as_millis()),
+            };
+            slot.state = State::Not(why);
+        }
+        for slot in &mut self.slots {
+            if let State::InForce(proof) = &slot.state {
+                if let Proof::Traffic(side, rule) = proof {
+                    self.world.wires.remove(*side, *rule);
+                }
+                if let Proof::Page(number) = proof {
+                    self.world.liverc.behave(*number);
+                }
+                slot.state = State::Not("nothing met it before the ingestion was over".to_owned());
+            }
+            if let At::Raised(raised) = &mut slot.at
+                && let Some(raised) = raised.take()
+                && let Err(error) = raised.remove(self.world.pool).await
+            {
+                tracing::warn!(%error, "a trigger of the harness stays in the trial's database");
+            }
+        }
+        self.revision = None;
+        Ok(std::mem::take(&mut self.interludes))
+    }
+
+    /// What became of each.
+    #[must_use]
+    pub fn records(&self) -> Vec<FaultRecord> {
+        let record = |slot: &Slot| {
+            let (fired, why_not) = match &slot.state {
+                State::Fired(fired) => (Some(fired.clone()), None),
+                State::Not(why) => (None, Some(why.clone())),
+                State::Waiting => (None, Some("its ingestion never began".to_owned())),
+                State::InForce(_) | State::Killed(..) => {
+                    (None, Some("the trial ended before its proof came".to_owned()))
+                }
+            };
+            FaultRecord { fault: slot.fault.describe(), fired, why_not }
+        };
+        self.slots.iter().map(record).collect()
+    }
+}
+
+/// Why a step's occurrence did not come.
+fn never_reached(trigger: Trigger, attempts: &[&Attempt]) -> String {
+    let step = trigger.step;
+    if !attempts.iter().any(|a| a.has_feed()) {
+        return format!("the engine wrote no feed, so step `{step}` cannot be told");
+    }
+    let most = attempts.iter().filter_map(|a| a.steps.get(&step)).max().copied().unwrap_or(0);
+    match (step, most) {
+        (Step::MidUnit, 0) => format!("step `{step}` was never reached: each unit had one batch"),
+        (_, 0) => format!("step `{step}` was never reached"),
+        (_, n) if n >= trigger.occurrence => format!("step `{step}` was reached after it could have struck"),
+        (_, n) => format!("step `{step}` was reached {n} times, not {}", trigger.occurrence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_never_came_is_told_with_its_reason() {
+        let attempt: Attempt = serde_json::from_value(serde_json::json!({
+            "pid": 1, "started_us": 0, "ended_us": 1, "exit": { "code": 0 }, "cpu_user_us": 0, "cpu_system_us": 0,
+            "peak_rss_bytes": 0, "summary": null, "committed": [], "steps": { "before-commit": 2 }, "failed": [],
+            "retries": {}, "fetched": 0, "stderr_tail": [], "feed_errors": [],
+        }))
+        .unwrap();
+        let why = |text: &str| never_reached(text.parse().unwrap(), &[&attempt]);
+        assert_eq!(why("mid-unit#1"), "step `mid-unit` was never reached: each unit had one batch");
+        assert_eq!(why("before-commit#3"), "step `before-commit` was reached 2 times, not 3");
+        assert_eq!(why("after-commit"), "step `after-commit` was never reached");
+    }
+}

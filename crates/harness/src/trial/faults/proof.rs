@@ -1,0 +1,177 @@
+//! Proof and healing: what shows that a fault happened, what is durable after it, and the world made whole again.
+
+use std::time::{Duration, Instant};
+
+use contract::ArmAction;
+use contract::feed::{Line, Record, StepReached};
+
+use super::{At, Faults, LOCK_FREE, Pending, State};
+use crate::clock::monotonic_us;
+use crate::faults::Action;
+use crate::trial::drive::Broken;
+use crate::trial::observe::database;
+use crate::trial::record::{Exit, Fired};
+use crate::trial::story;
+use crate::world::action::{Healing, Proof};
+use crate::world::engine::{Ended, Engine};
+
+impl Faults<'_> {
+    pub(super) async fn heal(&mut self, pending: Pending, engine: Option<&Engine>) -> Result<(), Broken> {
+        let Pending { slot, healing, .. } = pending;
+        let down = healing.database_is_down();
+        let continues = matches!(healing, Healing::Continue);
+        self.world.heal(healing, engine).await.map_err(|e| Broken::Healing(e.0))?;
+        if down {
+            self.database_down = false;
+        }
+        if continues {
+            self.paused = false;
+        }
+        let now = monotonic_us();
+        let name = self.slots[slot].fault.to_string();
+        let takes_database = name.contains("=db-");
+        let fired_at = match &mut self.slots[slot].state {
+            State::Fired(fired) => {
+                fired.healed_us = Some(now);
+                Some(fired.at_us)
+            }
+            State::InForce(_) => {
+                self.slots[slot].state = State::Not("nothing met it while it was in force".to_owned());
+                None
+            }
+            _ => None,
+        };
+        if let Some(at) = fired_at.filter(|_| takes_database) {
+            self.database_ready_us = self.database_ready_us.max(Some(now.saturating_sub(at)));
+        }
+        if down && engine.is_some() {
+            self.read_durable(&format!("{name}, healed")).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for proofs that had not come yet.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn look(&mut self) -> Result<(), Broken> {
+        let mut came = Vec::new();
+        for slot in &mut self.slots {
+            match &mut slot.state {
+                State::InForce(proof) => match self.world.look(proof).await {
+                    Ok(None) => {}
+                    Ok(Some(fired)) => {
+                        came.push(slot.fault.to_string());
+                        slot.state = State::Fired(fired);
+                    }
+                    Err(why) => slot.state = State::Not(why),
+                },
+                State::Waiting if !self.database_down => {
+                    if let At::Raised(Some(raised)) = &slot.at
+                        && let Ok(Some(evidence)) = raised.proof(self.world.pool).await
+                    {
+                        came.push(slot.fault.to_string());
+                        slot.state = State::Fired(Fired { at_us: monotonic_us(), healed_us: None, evidence });
+                    }
+                }
+                _ => {}
+            }
+        }
+        if came.is_empty() { Ok(()) } else { self.read_durable(&came.join(", ")).await }
+    }
+
+    /// Reads what is durable, when the database answers.
+    pub(super) async fn read_durable(&mut self, after: &str) -> Result<(), Broken> {
+        if self.database_down || after.is_empty() {
+            return Ok(());
+        }
+        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned()).await?;
+        self.interludes.push(interlude);
+        Ok(())
+    }
+
+    /// A process ended: proves crashes, and makes the world whole before the next one.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn process_ended(&mut self, ended: &Ended, lines: &[Line], timed_out: bool) -> Result<(), Broken> {
+        self.look().await?;
+        let killed = ended.exit == Exit::Signal(9) && !timed_out;
+        let last = lines.iter().rev().find_map(|line| match &line.record {
+            Record::Step(step) => Some((line.t_us, step)),
+            _ => None,
+        });
+        for slot in &mut self.slots {
+            if let State::InForce(Proof::Abort(at_us, limit)) = &slot.state {
+                slot.state = match ended.exit {
+                    Exit::Signal(6) => State::Fired(Fired {
+                        at_us: *at_us,
+                        healed_us: Some(ended.ended_us),
+                        evidence: format!("the process died of signal 6 (it aborts when an allocation fails); {limit}"),
+                    }),
+                    exit => State::Not(format!("{limit}, but it needed no more and {}", story::ending(exit))),
+                };
+            }
+            match (&slot.state, &slot.at) {
+                (State::Killed(at_us, trigger), _) => {
+                    let fired = Fired {
+                        at_us: *at_us,
+                        healed_us: None,
+                        evidence: format!("the process died of signal 9{trigger}"),
+                    };
+                    slot.state = if killed {
+                        State::Fired(fired)
+                    } else {
+                        State::Not(format!("the process was killed but {}", story::ending(ended.exit)))
+                    };
+                    if let At::Wire { hold, .. } = &mut slot.at
+                        && let Some(hold) = hold.take()
+                    {
+                        hold.cut();
+                    }
+                }
+                (State::Waiting, At::Step(trigger)) if killed && slot.fault.action() == Action::Crash => {
+                    if let Some((at_us, StepReached { name, occurrence, armed: Some(ArmAction::Kill), .. })) = last
+                        && *name == trigger.step
+                        && *occurrence == trigger.occurrence
+                    {
+                        let evidence =
+                            format!("the process died of signal 9; the feed's last step is {trigger}, armed");
+                        slot.state = State::Fired(Fired { at_us, healed_us: None, evidence });
+                    }
+                }
+                _ => {}
+            }
+        }
+        for pending in std::mem::take(&mut self.pending) {
+            // LiveRC misbehaves on, whoever asks.
+            self.heal(pending, None).await?;
+        }
+        self.paused = false;
+        Ok(())
+    }
+
+    /// Reads what a killed process left: when its lock was free (µs after its end), and what is durable.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn after_death(&mut self, after: String, ended_us: u64) -> Result<Option<u64>, Broken> {
+        let deadline = Instant::now() + LOCK_FREE;
+        let mut free = None;
+        while Instant::now() < deadline {
+            let locks: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                 WHERE l.locktype = 'advisory' AND d.datname = current_database()",
+            )
+            .fetch_one(self.world.pool)
+            .await?;
+            if locks == 0 {
+                free = Some(monotonic_us().saturating_sub(ended_us));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.read_durable(&after).await?;
+        Ok(free)
+    }
+}

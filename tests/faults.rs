@@ -1,0 +1,170 @@
+//! Failure injection as a user runs it: faults strike, are proven, and nothing is lost; and what proves nothing does not pass.
+
+mod support;
+
+use serde_json::Value;
+use support::{Reports, assert_passed, harness, run, text, verdicts};
+
+/// The faults of the only trial: (as written, evidence of having fired, why not).
+fn faults(result: &Value) -> Vec<(String, Option<String>, Option<String>)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    result["trials"][0]["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (text(&f["fault"]).unwrap(), text(&f["fired"]["evidence"]), text(&f["why_not"])))
+        .collect()
+}
+
+fn verdict_of(result: &Value, oracle: &str) -> String {
+    verdicts(result).into_iter().find(|(_, o, _)| o == oracle).unwrap().2
+}
+
+/// Runs the small event with commit units of two races, and further arguments.
+fn small(reports: &Reports, args: &[&str]) -> std::process::Output {
+    let mut all = vec!["small-event", "--set", "commit_races=2"];
+    all.extend(args);
+    run(reports, &all)
+}
+
+#[test]
+fn an_engine_killed_at_a_step_is_restarted_and_loses_nothing() {
+    for (at, committed) in [("mid-batch#2", false), ("after-commit#2", true)] {
+        let reports = Reports::new();
+        let output = small(&reports, &["--crash-at", at]);
+        assert_passed(&output, &reports);
+        let result = reports.result();
+        let (fault, fired, _) = faults(&result).remove(0);
+        assert!(fault.starts_with(at) && fired.as_ref().unwrap().contains("signal 9"), "{at}: {fired:?}");
+        let attempts = result["trials"][0]["ingestions"][0]["attempts"].as_array().unwrap();
+        assert_eq!(
+            (attempts.len(), &attempts[0]["exit"]["signal"], &attempts[1]["exit"]["code"]),
+            (2, &9.into(), &0.into())
+        );
+        assert_eq!(attempts[0]["last_step"]["armed"], "kill", "{at}");
+        let durable = attempts[0]["committed"].as_array().unwrap().len();
+        assert!(!committed || durable >= 2, "{at}: what was acknowledged before the crash is on record");
+        assert_eq!(verdict_of(&result, "durable"), "held");
+        let story = result["trials"][0]["story"].to_string();
+        assert!(story.contains("0 laps lost, 0 doubled"), "{story}");
+    }
+}
+
+#[test]
+fn mid_batch_of_an_engine_that_sends_statements_is_a_moment_on_the_wire() {
+    let reports = Reports::new();
+    assert_passed(&small(&reports, &["--profile", "before", "--crash-at", "mid-batch#3"]), &reports);
+    let (_, fired, _) = faults(&reports.result()).remove(0);
+    assert!(fired.as_ref().unwrap().contains("batch(laps)#3:half"), "{fired:?}");
+}
+
+#[test]
+fn a_held_engine_outlives_the_loss_of_its_backends_and_of_the_server() {
+    let reports = Reports::new();
+    let args = ["--fault", "before-commit#1=db-terminate", "--lose-db-at", "after-commit#2"];
+    assert_passed(&small(&reports, &args), &reports);
+    let result = reports.result();
+    let all = faults(&result);
+    for (fault, proof) in
+        [("before-commit#1 = db-terminate", "pg_terminate_backend ended"), ("after-commit#2 = db-kill", "SIGKILL")]
+    {
+        let shown =
+            all.iter().any(|(f, fired, _)| f.starts_with(fault) && fired.as_ref().is_some_and(|e| e.contains(proof)));
+        assert!(shown, "{all:?}");
+    }
+    let first = &result["trials"][0]["ingestions"][0];
+    assert_eq!(first["attempts"].as_array().unwrap().len(), 1, "the engine mends itself");
+    assert!(first["interludes"].as_array().unwrap().len() >= 2, "what is durable was read after each");
+    assert!(result["trials"][0]["metrics"]["recovery_database_ready_us"].as_f64().unwrap() > 0.0);
+    assert!(result["trials"][0]["sampler"]["samples"].as_u64().is_some());
+}
+
+#[test]
+fn every_moment_of_a_commit_can_be_hit() {
+    let reports = Reports::new();
+    let moments = ["commit#1:before", "commit#3:sent", "commit#5:complete", "commit#7:ready"];
+    let faults_given: Vec<String> = moments.iter().map(|m| format!("{m}=db-reset")).collect();
+    let args: Vec<&str> = faults_given.iter().flat_map(|f| ["--fault", f.as_str()]).collect();
+    assert_passed(&small(&reports, &args), &reports);
+    for (moment, (_, fired, _)) in moments.iter().zip(faults(&reports.result())) {
+        let moment = moment.strip_suffix(":before").unwrap_or(moment);
+        assert!(fired.as_ref().unwrap().contains(moment), "{fired:?}");
+    }
+}
+
+#[test]
+fn a_fault_that_cannot_fire_leaves_everything_unknown_and_says_why() {
+    let reports = Reports::new();
+    let output = run(&reports, &["small-event", "--crash-at", "mid-unit"]);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stdout));
+    let result = reports.result();
+    assert!(verdicts(&result).iter().all(|(_, _, v)| v == "unknown" || v == "not-judged"), "{:?}", verdicts(&result));
+    let (_, fired, why) = faults(&result).remove(0);
+    assert_eq!(fired, None);
+    assert_eq!(why.unwrap(), "step `mid-unit` was never reached: each unit had one batch");
+    assert!(text(&output.stdout).contains("never reached"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn without_synchronous_commit_a_killed_server_loses_what_it_acknowledged_and_durable_sees_it() {
+    let reports = Reports::new();
+    let args = [
+        "--postgres-set",
+        "synchronous_commit=off",
+        "--postgres-set",
+        "wal_writer_delay=10s",
+        "--lose-db-at",
+        "after-commit#1",
+    ];
+    let output = small(&reports, &args);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stdout));
+    let result = reports.result();
+    assert_eq!(verdict_of(&result, "durable"), "violated", "{}", text(&output.stdout));
+    assert_eq!(verdict_of(&result, "content"), "held", "the engine wrote the lost unit again");
+}
+
+#[test]
+fn liverc_misbehaves_and_nothing_is_lost() {
+    let reports = Reports::new();
+    let args = [
+        "--set",
+        "race_concurrency=2",
+        "--fault",
+        "race-fetched#1=http-5xx:100ms",
+        "--fault",
+        "race-fetched#2=malformed-script",
+        "--fault",
+        "race-fetched#4=truncate-closed",
+    ];
+    assert_passed(&small(&reports, &args), &reports);
+    let all = faults(&reports.result());
+    assert!(all[0].1.as_ref().unwrap().contains("with 500"), "{all:?}");
+    assert!(all[1].1.as_ref().unwrap().contains("broken script"), "{all:?}");
+    assert!(all[2].1.as_ref().unwrap().contains("truncate"), "{all:?}");
+}
+
+#[test]
+fn a_slow_network_is_told_by_its_round_trips_and_a_plain_run_tells_them_too() {
+    let trips = |args: &[&str]| {
+        let reports = Reports::new();
+        assert_passed(&run(&reports, args), &reports);
+        reports.result()["trials"][0]["metrics"]["round_trips"].as_f64().unwrap()
+    };
+    assert!(trips(&["small-event"]) > 10.0);
+    assert!(trips(&["small-event", "--database-rtt", "2ms", "--liverc-latency", "5ms"]) > 10.0);
+}
+
+#[test]
+fn a_typo_in_a_fault_exits_2_and_names_the_nearest() {
+    for (args, nearest) in [
+        (["--crash-at", "mid-bacth"], "mid-batch"),
+        (["--fault", "before-commit=db-terminat"], "db-terminate"),
+        (["--lose-db-at", "comit#1:sent"], "commit"),
+    ] {
+        let mut all = vec!["run", "small-event"];
+        all.extend(args);
+        let output = harness(&all).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(nearest), "{}", text(&output.stderr));
+    }
+}
