@@ -135,8 +135,12 @@ mod tests {
     use crate::oracle::OracleName;
 
     fn shipped() -> impl Iterator<Item = Scenario> {
+        let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
         // A folder that is not there: what is found is what the binary holds.
-        SHIPPED.iter().map(|(name, _)| load_from(Path::new("/nowhere"), name, KNOWN).unwrap_or_else(|e| panic!("{e}")))
+        SHIPPED.iter().map(move |(name, _)| {
+            let known = Known { profiles: &profiles, settings: &settings };
+            load_from(Path::new("/nowhere"), name, known).unwrap_or_else(|e| panic!("{e}"))
+        })
     }
 
     #[test]
@@ -154,7 +158,9 @@ mod tests {
     fn every_shipped_scenario_reads_says_what_it_shows_and_writes_back_equal() {
         for scenario in shipped() {
             assert!(scenario.description.len() > 40, "{}: {}", scenario.name, scenario.description);
-            let again = Scenario::parse(&format!("{}.toml", scenario.name), &scenario.resolved(), KNOWN);
+            let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
+            let known = Known { profiles: &profiles, settings: &settings };
+            let again = Scenario::parse(&format!("{}.toml", scenario.name), &scenario.resolved(), known);
             assert_eq!(again.as_ref(), Ok(&scenario), "{}", scenario.resolved());
             let needs_no_fault = OracleName::ALL.iter().filter(|&&o| o != OracleName::Durable);
             assert!(needs_no_fault.into_iter().all(|o| scenario.oracles.contains(o)), "{}", scenario.name);

@@ -90,9 +90,11 @@ fn query(sql: &str) -> Vec<u8> {
     frame(b'Q', format!("{sql}\0").as_bytes())
 }
 
-/// The simple and the extended way to say COMMIT, with the replies to it: (request, its COMMIT begins at, reply, the
-/// answer begins at, ends at).
-fn commits() -> [(Vec<u8>, usize, Vec<u8>, usize, usize); 2] {
+/// (request, its COMMIT begins at, reply, the answer begins at, ends at)
+type Commit = (Vec<u8>, usize, Vec<u8>, usize, usize);
+
+/// The simple and the extended way to say COMMIT, with the replies to it.
+fn commits() -> [Commit; 2] {
     let complete = frame(b'C', b"COMMIT\0");
     let ready = frame(b'Z', b"I");
     let prepare = [frame(b'P', b"s1\0COMMIT\0\0\0"), frame(b'B', b"p1\0s1\0\0\0\0\0\0\0")].concat();
