@@ -1,5 +1,7 @@
 //! The binary itself, over HTTP, against a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod common;
 
 use std::os::unix::process::ExitStatusExt;

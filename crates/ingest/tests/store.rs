@@ -1,5 +1,7 @@
 //! Connections and transactions against a real PostgreSQL: what must never be taken for success, and never come back.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod common;
 
 use common::{database, settings};

@@ -1,5 +1,7 @@
 //! The pipeline against a real PostgreSQL, with races from memory.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
