@@ -352,8 +352,15 @@ impl World<'_> {
                 Err(oneshot::error::TryRecvError::Closed) => return Err("the lock was not granted".to_owned()),
             },
             Proof::DiskFull(at, how) => {
-                let said =
-                    self.server.log_tail().await.lines().rev().find(|l| l.contains("No space left")).map(str::to_owned);
+                // The log is the server's, of all trials: a line that names this trial's database.
+                let said = self
+                    .server
+                    .log_tail()
+                    .await
+                    .lines()
+                    .rev()
+                    .find(|l| l.contains("No space left") && l.contains(self.database))
+                    .map(str::to_owned);
                 said.and_then(|line| fired(*at, format!("{how}; PostgreSQL's log: {}", line.trim())))
             }
             Proof::Death | Proof::Abort(..) => None,
