@@ -1,5 +1,7 @@
 //! Failure injection as a user runs it: faults strike, are proven, and nothing is lost; and what proves nothing does not pass.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod support;
 
 use serde_json::Value;

@@ -46,6 +46,7 @@ shipped! {
     "liverc-rate-limited"
     "liverc-outage"
     "liverc-truncated"
+    "liverc-bad-pages"
     "stalled-worker"
     "event-corrected-crash"
     "bad-day"

@@ -262,7 +262,15 @@ pub(super) mod tests {
     /// Names of the built-in engine, as a test needs them.
     pub(in crate::scenario) const KNOWN: Known<'static> = Known {
         profiles: &["before", "after", "fast"],
-        settings: &["lap_batch", "race_concurrency", "skip_unchanged", "liverc.min_delay"],
+        settings: &[
+            "lap_batch",
+            "race_concurrency",
+            "skip_unchanged",
+            "liverc.min_delay",
+            "commit_races",
+            "lock_lease",
+            "statement_timeout",
+        ],
     };
 
     pub(in crate::scenario) fn parse(text: &str) -> Result<Scenario, ScenarioError> {

@@ -8,6 +8,7 @@ mod units;
 mod writer;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -158,10 +159,10 @@ impl Run {
         run.tally().summary.listed = event.races.len() as u64;
         run.probe.reach(Step::EventFetched, EVENT);
         let fence = run.lock().fence();
-        let page = &event;
+        let (page, in_doubt) = (&event, &Mutex::default());
         let recorded = run
             .in_database("event", |mut session| async move {
-                Ok((store::record_event(&mut session, page, fence).await?, session))
+                Ok((store::record_event(&mut session, page, fence, in_doubt).await?, session))
             })
             .await?;
         {
@@ -191,10 +192,10 @@ impl Run {
             Vec::new()
         };
         let fence = self.lock().fence();
-        let (entries, settings, id) = (&entries, &self.settings.unit, event.id);
+        let (entries, settings, id, in_doubt) = (&entries, &self.settings.unit, event.id, &Mutex::default());
         let written = self
             .in_database("entries", |mut session| async move {
-                Ok((store::write_entries(&mut session, id, fence, settings, entries).await?, session))
+                Ok((store::write_entries(&mut session, id, fence, settings, entries, in_doubt).await?, session))
             })
             .await?;
         self.probe.reach(Step::EntriesWritten, EVENT);
@@ -343,15 +344,16 @@ impl Run {
         }
         let whole = result.is_ok() && !failures;
         let every_page_read = result.is_ok();
+        let relinked = &AtomicU64::new(0);
         if whole {
             self.probe.reach(Step::BeforeComplete, EVENT);
         }
         let ended = self
             .in_database("completion", |mut session| async move {
                 let ended = if whole {
-                    store::complete(&mut session, event, fence, new_entries).await
+                    store::complete(&mut session, event, fence, new_entries, relinked).await
                 } else {
-                    store::settle_unfinished(&mut session, event, fence, new_entries, every_page_read).await
+                    store::settle_unfinished(&mut session, event, fence, new_entries, relinked, every_page_read).await
                 };
                 Ok((ended?, session))
             })
@@ -395,7 +397,7 @@ impl Run {
         let cap = store::rows_per_batch(&self.settings.unit);
         summary.lap_batch =
             if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
-        summary.pool_peak = self.metrics.pool_peak.load(std::sync::atomic::Ordering::Relaxed);
+        summary.pool_peak = self.metrics.pool_peak.load(Ordering::Relaxed);
         summary.pool_size = self.settings.database.pool_size;
         summary
     }

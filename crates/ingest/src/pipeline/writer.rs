@@ -10,7 +10,7 @@ use crate::error::{Remedy, chain};
 use crate::probe::micros;
 use crate::retry::Retries;
 use crate::settings::UnitSettings;
-use crate::store::{self, Session, State, StoreError, UnitContext, UnitOutcome, UnitRace};
+use crate::store::{self, DriversWritten, Session, State, StoreError, UnitContext, UnitOutcome, UnitRace};
 
 /// Writes units one after the other over one connection, which it keeps while all is well.
 pub(super) struct Writer<'a> {
@@ -21,6 +21,7 @@ pub(super) struct Writer<'a> {
 /// Part of a unit that is written in one transaction.
 struct Part {
     races: Vec<UnitRace>,
+    drivers: DriversWritten,
     outcome: UnitOutcome,
 }
 
@@ -63,14 +64,22 @@ impl<'a> Writer<'a> {
         races: Vec<UnitRace>,
     ) -> Result<(), (StoreError, Vec<UnitRace>)> {
         let mut retries = Retries::new(self.run.settings.retry);
-        let mut part = Part { races, outcome: UnitOutcome::default() };
+        let mut part = Part { races, drivers: DriversWritten::default(), outcome: UnitOutcome::default() };
         loop {
             let error = match self.attempt(unit, settings, &mut part, retries.failures() > 0).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    let mut tally = self.run.tally();
+                    tally.summary.rows.drivers += part.drivers.counts;
+                    tally.wrote(&part.races, &part.outcome);
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             self.session = None; // dropped broken, it is closed; what is clean goes back to the pool
-            let Some(wait) = pause(&mut retries, &error) else { return Err((error, part.races)) };
+            let Some(wait) = pause(&mut retries, &error) else {
+                self.run.tally().summary.rows.drivers += part.drivers.counts;
+                return Err((error, part.races));
+            };
             self.run.tell_retry("unit", Some(unit.into()), retries.failures(), micros(wait), &error);
             tokio::time::sleep(wait).await;
         }
@@ -104,12 +113,10 @@ impl<'a> Writer<'a> {
             session.end_lost().await?;
         }
         if again && settle(session, &context, part).await? {
-            run.tally().wrote(&part.races, &part.outcome);
             return Ok(());
         }
-        store::write_unit(session, &context, &part.races, &mut part.outcome).await?;
-        run.tally().wrote(&part.races, &part.outcome);
-        Ok(())
+        store::write_drivers(session, &settings, &part.races, &mut part.drivers).await?;
+        store::write_unit(session, &context, &part.races, part.drivers.counts, &mut part.outcome).await
     }
 
     async fn give_up(&mut self, race: &UnitRace, error: &StoreError, retry: bool) -> Result<(), RunError> {

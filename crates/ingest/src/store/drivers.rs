@@ -12,20 +12,59 @@ use super::unit::UnitRace;
 use super::{Session, StoreError, encode};
 use crate::settings::UnitSettings;
 
+/// What has been written of the drivers of a unit, over all attempts at it.
+#[derive(Debug, Default)]
+pub struct DriversWritten {
+    /// Rows changed.
+    pub counts: Counts,
+    /// A transaction whose COMMIT was not confirmed, and what it would have changed.
+    in_doubt: Option<(String, Counts)>,
+}
+
+impl DriversWritten {
+    fn add(&mut self, now: Counts) {
+        // What an earlier attempt wrote is found unchanged by the next.
+        let earlier = self.counts.inserted + self.counts.updated;
+        self.counts += Counts { unchanged: 0, ..now };
+        self.counts.unchanged = now.unchanged.saturating_sub(earlier);
+    }
+}
+
 /// Writes the drivers of some races.
-pub(super) async fn write(
+///
+/// # Errors
+/// The database fails. After an error at COMMIT the next call with the same `written` finds out what came of it.
+pub async fn write(
     session: &mut Session,
     settings: &UnitSettings,
     races: &[UnitRace],
-) -> Result<Counts, StoreError> {
-    if super::one_by_one(settings) { one_by_one(session, races).await } else { batched(session, races).await }
+    written: &mut DriversWritten,
+) -> Result<(), StoreError> {
+    if let Some((transaction, counts)) = &written.in_doubt {
+        const STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
+        let row = session.row("settling a commit in doubt", STATUS, args![transaction]).await?;
+        let counts = *counts;
+        if row.try_get::<Option<String>, _>(0).map_err(doing("settling a commit in doubt"))?.as_deref()
+            == Some("committed")
+        {
+            written.add(counts);
+        }
+        written.in_doubt = None;
+    }
+    if super::one_by_one(settings) {
+        one_by_one(session, races, written).await
+    } else {
+        written.add(batched(session, races).await?);
+        Ok(())
+    }
 }
 
 /// A SELECT and an INSERT for every result, as reviewed.
-async fn one_by_one(session: &mut Session, races: &[UnitRace]) -> Result<Counts, StoreError> {
+async fn one_by_one(session: &mut Session, races: &[UnitRace], written: &mut DriversWritten) -> Result<(), StoreError> {
     const SELECT: &str = "SELECT id, name FROM drivers WHERE id = $1";
     const INSERT: &str = "INSERT INTO drivers (id, name) VALUES ($1, $2) \
-                          ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0";
+                          ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name \
+                          RETURNING xmax = 0, pg_current_xact_id()::text";
     let what = "writing a driver";
     let mut of_results = Vec::new();
     for result in races.iter().flat_map(|r| &r.race().results) {
@@ -36,10 +75,11 @@ async fn one_by_one(session: &mut Session, races: &[UnitRace]) -> Result<Counts,
     // Stable: of two spellings the one further up the page counts.
     of_results.sort_by_key(|&(id, _)| id);
     let names: BTreeMap<i64, &str> = of_results.iter().rev().copied().collect();
-    let mut counts = Counts::default();
     if of_results.is_empty() {
-        return Ok(counts);
+        return Ok(());
     }
+    let mut counts = Counts::default();
+    let mut transaction = String::new();
     session.begin().await?;
     for (id, name) in of_results {
         session.rows(what, SELECT, args![id]).await?;
@@ -49,9 +89,13 @@ async fn one_by_one(session: &mut Session, races: &[UnitRace]) -> Result<Counts,
         } else {
             counts.updated += 1;
         }
+        transaction = row.try_get(1).map_err(doing(what))?;
     }
+    written.in_doubt = Some((transaction, counts));
     session.commit().await?;
-    Ok(counts)
+    written.in_doubt = None;
+    written.add(counts);
+    Ok(())
 }
 
 /// One statement for all of them: a transaction of its own.

@@ -1,6 +1,7 @@
 //! The entry list: keyed by (event, class, name, car number, transponder), since it has no ids.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use contract::feed::Counts;
 use sqlx::Row;
@@ -13,7 +14,7 @@ use crate::model::Entry;
 use crate::settings::UnitSettings;
 
 /// What came of writing an entry list.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct EntriesWritten {
     /// Rows changed.
     pub counts: Counts,
@@ -21,7 +22,8 @@ pub struct EntriesWritten {
     pub inserted: HashSet<Entry>,
 }
 
-/// Writes the entry list of an event in a transaction of its own. Entries that are no longer listed leave.
+/// Writes the entry list of an event in a transaction of its own. Entries that are no longer listed leave. `in_doubt`
+/// keeps what was written from one attempt to the next, should the answer to COMMIT get lost.
 ///
 /// # Errors
 /// The database fails; another engine has taken over.
@@ -31,21 +33,29 @@ pub async fn write(
     fence: i64,
     settings: &UnitSettings,
     entries: &[Entry],
+    in_doubt: &Mutex<Option<EntriesWritten>>,
 ) -> Result<EntriesWritten, StoreError> {
     // The engine's book is written first: it checks the fence, and keeps the row until the end.
-    const BOOK: &str = "UPDATE ingest_events SET entries_at = $2 WHERE event_id = $1 AND fence = $2";
+    const BOOK: &str = "UPDATE ingest_events SET entries_at = $2 WHERE event_id = $1 AND fence = $2 \
+                        RETURNING (SELECT entries_at FROM ingest_events WHERE event_id = $1) = $2";
+    let what = "checking the fence";
     let id = encode::id(event)?;
     let mut seen = HashSet::new();
     let entries: Vec<&Entry> = entries.iter().filter(|e| seen.insert(*e)).collect();
     session.begin().await?;
-    if session.execute("checking the fence", BOOK, args![id, fence]).await? != 1 {
-        return Err(StoreError::Fenced { event, ours: fence });
+    let book = session.rows(what, BOOK, args![id, fence]).await?;
+    let Some(row) = book.first() else { return Err(StoreError::Fenced { event, ours: fence }) };
+    let earlier = in_doubt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let (true, Some(written)) = (row.try_get(0).map_err(doing(what))?, earlier) {
+        session.rollback().await;
+        return Ok(written); // the commit that was in doubt did happen
     }
     let written = if super::one_by_one(settings) {
         one_by_one(session, id, &entries).await?
     } else {
         batched(session, id, &entries).await?
     };
+    *in_doubt.lock().unwrap_or_else(PoisonError::into_inner) = Some(written.clone());
     session.commit().await?;
     Ok(written)
 }

@@ -1,6 +1,8 @@
 //! The event itself: recorded when its page has been read, completed when every listed race is written.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use contract::feed::Changes;
 use sqlx::Row;
@@ -78,11 +80,17 @@ pub(super) async fn check_fence(session: &mut Session, event: u64, fence: i64) -
 
 /// Records an event as its page has it, in one transaction: track, event, and the races that are no longer listed, which
 /// leave. When a listed race is not stored or a stored one leaves, `ingest_depth` leaves `laps_full` here, and
-/// what has yet to be read again is marked, so that a crash does not lose sight of it.
+/// what has yet to be read again is marked, so that a crash does not lose sight of it. `in_doubt` keeps what was taken
+/// away from one attempt to the next, should the answer to COMMIT get lost.
 ///
 /// # Errors
 /// The database fails; another engine has taken over.
-pub async fn record(session: &mut Session, event: &Event, fence: i64) -> Result<Recorded, StoreError> {
+pub async fn record(
+    session: &mut Session,
+    event: &Event,
+    fence: i64,
+    in_doubt: &Mutex<(u64, Changes)>,
+) -> Result<Recorded, StoreError> {
     const DEPTH: &str = "SELECT ingest_depth FROM events WHERE id = $1";
     const TRACK: &str = "INSERT INTO tracks (slug, name) VALUES ($1, $2) ON CONFLICT (slug) DO UPDATE SET name = EXCLUDED.name \
                          WHERE tracks.name <> EXCLUDED.name";
@@ -117,6 +125,14 @@ pub async fn record(session: &mut Session, event: &Event, fence: i64) -> Result<
     if depth == Depth::LapsFull && !stays_full {
         session.execute(what, SINCE, args![id, fence]).await?;
         since = fence;
+    }
+    {
+        // Only this engine takes races of the event away: with none left to take, the commit in doubt did happen.
+        let mut kept = in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_empty() {
+            (removed, changes) = *kept;
+        }
+        *kept = (removed, changes);
     }
     session.commit().await?;
     Ok(Recorded { depth, checkpoints, since, entries_at, removed, changes })
@@ -217,8 +233,14 @@ pub struct Completion {
 }
 
 /// Links entries to drivers: an entry's driver is the only one who raced under its name in its class, when it is the
-/// only entry of that name there. Writes only links that change.
-async fn link(session: &mut Session, event: i64, new: &HashSet<Entry>) -> Result<(u64, u64), StoreError> {
+/// only entry of that name there. Writes only links that change. `before` keeps their number from one attempt to the
+/// next: where a commit in doubt did happen, the next attempt finds none.
+async fn link(
+    session: &mut Session,
+    event: i64,
+    new: &HashSet<Entry>,
+    before: &AtomicU64,
+) -> Result<(u64, u64), StoreError> {
     const SQL: &str = "\
 WITH raced AS MATERIALIZED (
     SELECT ra.class, re.name, min(re.driver_id) AS driver_id, count(DISTINCT re.driver_id) AS drivers
@@ -248,7 +270,8 @@ WHERE w.ambiguous";
             None => relinked += 1,
         }
     }
-    Ok((relinked, ambiguous))
+    let earlier = before.fetch_max(relinked, Ordering::Relaxed);
+    Ok((relinked.max(earlier), ambiguous))
 }
 
 /// Completes an event: links its entries, and makes it `laps_full` if every listed race is written, which is
@@ -261,6 +284,7 @@ pub async fn complete(
     event: &Event,
     fence: i64,
     new_entries: &HashSet<Entry>,
+    relinked: &AtomicU64,
 ) -> Result<Completion, StoreError> {
     const SQL: &str = "\
 WITH whole AS MATERIALIZED (
@@ -276,7 +300,7 @@ SELECT yes FROM whole";
     let listed = listed.into_iter().map(encode::id).collect::<Result<Vec<_>, _>>()?;
     session.begin().await?;
     check_fence(session, event.id, fence).await?;
-    let (relinked, ambiguous) = link(session, id, new_entries).await?;
+    let (relinked, ambiguous) = link(session, id, new_entries, relinked).await?;
     let row = session.row(what, SQL, args![id, listed]).await?;
     let full = row.try_get(0).map_err(doing(what))?;
     session.commit().await?;
@@ -293,13 +317,14 @@ pub async fn settle_unfinished(
     event: &Event,
     fence: i64,
     new_entries: &HashSet<Entry>,
+    relinked: &AtomicU64,
     every_page_read: bool,
 ) -> Result<Completion, StoreError> {
     const SQL: &str = "UPDATE ingest_events SET since = 0 WHERE event_id = $1 AND fence = $2 AND since <> 0";
     let id = encode::id(event.id)?;
     session.begin().await?;
     check_fence(session, event.id, fence).await?;
-    let (relinked, ambiguous) = link(session, id, new_entries).await?;
+    let (relinked, ambiguous) = link(session, id, new_entries, relinked).await?;
     if every_page_read {
         session.execute("marking what was read", SQL, args![id, fence]).await?;
     }

@@ -155,7 +155,8 @@ mod tests {
         let mut turned = base.clone();
         turned.results.reverse();
         assert_eq!(content_hash(&turned), hash);
-        let mutations: Vec<(&str, fn(&mut Race))> = vec![
+        type Mutation = (&'static str, fn(&mut Race));
+        let mutations: Vec<Mutation> = vec![
             ("label", |r| r.listed.label.push('x')),
             ("number", |r| r.listed.number = None),
             ("completed", |r| r.listed.completed_at = None),

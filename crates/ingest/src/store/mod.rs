@@ -23,6 +23,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 pub use checkpoint::{Checkpoint, Checkpoints, State, read as read_checkpoints};
+pub use drivers::{DriversWritten, write as write_drivers};
 pub use entries::{EntriesWritten, write as write_entries};
 pub use error::{StoreError, of_sqlstate};
 pub use event::{Completion, Depth, Recorded, complete, fail_races, record as record_event, settle_unfinished};

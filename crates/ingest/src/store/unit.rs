@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use contract::Step;
-use contract::feed::{Changes, Committed, Record, Unit};
+use contract::feed::{Changes, Committed, Counts, Record, Unit};
 
-use super::{Hash, Session, StoreError, checkpoint, content_hash, drivers, encode, event, laps, result_id, rows};
+use super::{Hash, Session, StoreError, checkpoint, content_hash, encode, event, laps, result_id, rows};
 use crate::metrics::Metrics;
 use crate::model::{Race, RaceResult};
 use crate::probe::{At, Probe, micros};
@@ -129,14 +129,14 @@ impl UnitContext<'_> {
 /// What writing a unit came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UnitOutcome {
-    /// Rows changed.
+    /// Rows changed, drivers left out: they are written by themselves.
     pub changes: Changes,
     /// Laps sent.
     pub laps: u64,
 }
 
-/// Writes a unit: its drivers, then everything else in one transaction. `Ok` means that PostgreSQL confirmed the COMMIT.
-/// `outcome` is filled before COMMIT is sent, so that it is known should the answer get lost.
+/// Writes a unit, whose drivers have been written, in one transaction. `Ok` means that PostgreSQL confirmed the COMMIT.
+/// `drivers` is what came of them, for the feed. `outcome` is filled before COMMIT is sent, so that it is known should the answer get lost.
 ///
 /// # Errors
 /// Nothing was written, but after an error at COMMIT, when nobody knows: read the checkpoints. The session is then
@@ -145,11 +145,11 @@ pub async fn write(
     session: &mut Session,
     context: &UnitContext<'_>,
     races: &[UnitRace],
+    drivers: Counts,
     outcome: &mut UnitOutcome,
 ) -> Result<(), StoreError> {
     let event_id = encode::id(context.event)?;
-    let mut changes =
-        Changes { drivers: drivers::write(session, &context.settings, races).await?, ..Changes::default() };
+    let mut changes = Changes::default();
     let acquire = session.take_acquire_time();
     let begun = Instant::now();
     session.begin().await?;
@@ -169,7 +169,8 @@ pub async fn write(
     context.committed(races);
     context.probe.reach(Step::AfterCommit, context.at(Some(written.rows)));
     let write = begun.elapsed();
-    context.probe.record(|| unit_record(context.unit, races, &written, changes, [acquire, write, commit]));
+    let rows = Changes { drivers, ..changes };
+    context.probe.record(|| unit_record(context.unit, races, &written, rows, [acquire, write, commit]));
     Ok(())
 }
 

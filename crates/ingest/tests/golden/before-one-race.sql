@@ -1,8 +1,8 @@
 BEGIN;
 SELECT id, name FROM drivers WHERE id = $1;
-INSERT INTO drivers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0;
+INSERT INTO drivers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0, pg_current_xact_id()::text;
 SELECT id, name FROM drivers WHERE id = $1;
-INSERT INTO drivers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0;
+INSERT INTO drivers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0, pg_current_xact_id()::text;
 COMMIT;
 BEGIN;
 SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE;
