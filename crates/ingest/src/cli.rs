@@ -2,6 +2,7 @@
 
 mod args;
 mod report;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -81,6 +82,7 @@ fn run(matches: &ArgMatches) -> Result<u8, Failure> {
         Some(("event", sub)) => event(sub),
         Some(("migrate", sub)) => migrate(sub),
         Some(("status", sub)) => status(sub),
+        Some(("verify", sub)) => verify::run(sub),
         Some(("parse", sub)) => parse(sub),
         Some(("settings", sub)) => {
             report::settings(&settings(sub)?, sub.get_flag("json"));

@@ -53,6 +53,13 @@ pub fn command() -> Command {
                 )
                 .arg(database_url()),
         ))
+        .subcommand(with_settings(
+            Command::new("verify")
+                .about("Looks whether schema and data are whole; exits 1 when something was found")
+                .arg(id().required(false).help("LiveRC's id of the event; all events without it"))
+                .arg(json("Print it as JSON"))
+                .arg(database_url()),
+        ))
         .subcommand(
             Command::new("parse").about("Prints what is read from saved pages, as JSON").arg(
                 Arg::new("file")

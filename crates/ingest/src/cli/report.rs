@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::store::EventStatus;
 
 /// Prints lines; a reader that went away is no error.
-fn print(text: &str) {
+pub fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 

@@ -14,6 +14,7 @@ mod rows;
 mod session;
 mod status;
 mod unit;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use lock::EventLock;
 pub use session::Session;
 pub use status::{EventStatus, RaceStatus, load_race, status};
 pub use unit::{LAP_BYTES, UnitContext, UnitOutcome, UnitRace, write as write_unit};
+pub use verify::{Check, Finding, Looked, Verification, verify};
 
 use crate::metrics::Metrics;
 use crate::settings::{DatabaseSettings, RowWrites};
