@@ -1,5 +1,7 @@
 //! `ingest verify` against a real PostgreSQL: it finds nothing on what the engine leaves, and what is broken, no more.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod common;
 
 use std::process::{Command, Output};
