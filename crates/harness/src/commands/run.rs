@@ -97,7 +97,8 @@ pub fn main(args: Args) -> Result<u8, Failure> {
         run(&args, &scenario, sweep.as_ref(), &choice, engine, &cancel).await
     });
     // After Ctrl-C an event may still be in the making: nobody waits for it.
-    runtime.shutdown_background();
+    // A thread that is still making the server's files cleans up after itself when it is let finish.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(10));
     outcome
 }
 
