@@ -96,7 +96,7 @@ pub fn main(args: Args) -> Result<u8, Failure> {
         interrupt::listen(cancel.clone()).map_err(|e| Failure::environment(format!("no signal handler: {e}")))?;
         run(&args, &scenario, sweep.as_ref(), &choice, engine, &cancel).await
     });
-    // After Ctrl-C an event may still be in the making: nobody waits for it.
+    // After Ctrl-C an event may still be in the making: it is not waited for longer than this.
     // A thread that is still making the server's files cleans up after itself when it is let finish.
     runtime.shutdown_timeout(std::time::Duration::from_secs(10));
     outcome
