@@ -9,6 +9,7 @@ mod list;
 mod progress;
 mod report;
 mod run;
+mod session;
 mod sweep_flag;
 
 use clap::{Parser, Subcommand};

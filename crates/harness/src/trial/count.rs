@@ -51,7 +51,7 @@ pub async fn round_trips(
     };
     let mut faults = Faults::new(world, &[], false);
     let watch = Watch {
-        spec: &lab.engine,
+        spec: lab.engine_of(plan),
         plan,
         revision,
         ingestion: 0,

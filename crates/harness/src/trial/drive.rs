@@ -50,6 +50,14 @@ pub struct Lab {
     pub out: PathBuf,
 }
 
+impl Lab {
+    /// The engine of a trial: its own, or the run's.
+    #[must_use]
+    pub fn engine_of<'a>(&'a self, plan: &'a TrialPlan) -> &'a EngineSpec {
+        plan.engine.as_ref().unwrap_or(&self.engine)
+    }
+}
+
 /// Told while a trial runs, for a progress bar.
 pub trait Progress: Send + Sync {
     /// What is being done now.
@@ -221,7 +229,7 @@ async fn with_database(
     let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
     liverc.set_latency(plan.network.liverc_latency.map_or(Duration::ZERO, |span| span.0));
     let half_statements = match plan.faults.iter().any(at_mid_batch) {
-        true => attempt::sends_statements(&lab.engine, plan).await?,
+        true => attempt::sends_statements(lab.engine_of(plan), plan).await?,
         false => false,
     };
     let wanted = Wanted::by(&plan.network, &plan.faults, half_statements);
@@ -354,7 +362,7 @@ impl Trial<'_> {
 
         let mut stages = BTreeMap::new();
         let watch = Watch {
-            spec: &self.lab.engine,
+            spec: self.lab.engine_of(self.plan),
             plan: self.plan,
             revision,
             ingestion: u32::try_from(index).unwrap_or(u32::MAX),

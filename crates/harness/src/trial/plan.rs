@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempt::EngineSpec;
 use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
 use crate::faults::Fault;
 use crate::oracle::OracleName;
@@ -44,6 +45,8 @@ pub struct TrialPlan {
     pub reproduce: String,
     /// Keep database and artefacts whatever comes out.
     pub keep: bool,
+    /// Engine of this trial, where it is another than the run's.
+    pub engine: Option<EngineSpec>,
 }
 
 /// One revision of an event, with the tables that must come of it. Made once per run: all trials share it.
@@ -96,6 +99,7 @@ impl TrialPlan {
             limits: scenario.limits.clone(),
             reproduce: String::new(),
             keep: false,
+            engine: None,
         }
     }
 }

@@ -1,0 +1,201 @@
+//! What every verb that runs trials shares: the flags that say where PostgreSQL comes from and where results go, and the life
+//! of a run: signals, server, template, progress, and the end of all of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sandbox::postgres::{Choice, Options};
+use tokio_util::sync::CancellationToken;
+
+use super::interrupt::{self, unless_cancelled};
+use super::progress::Bar;
+use super::{Failure, lab};
+use crate::report;
+use crate::scenario::{Known, Overrides, Scenario};
+use crate::trial::attempt::EngineSpec;
+use crate::trial::drive::{self, Lab};
+use crate::trial::plan;
+use crate::trial::record::{Environment, RunRecord, SCHEMA};
+
+/// Where PostgreSQL comes from, and where results go.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Common {
+    /// A setting of a PostgreSQL of the harness's own: synchronous_commit=off
+    #[arg(long = "postgres-set", value_name = "NAME=VALUE")]
+    pub postgres_settings: Vec<String>,
+    /// Where PostgreSQL comes from: auto, docker, local, or a URL
+    #[arg(long, value_name = "WHERE", default_value = "auto", env = "HARNESS_POSTGRES", hide_env_values = true)]
+    pub postgres: String,
+    /// Image for docker
+    #[arg(long, value_name = "IMAGE", env = "HARNESS_POSTGRES_IMAGE")]
+    pub postgres_image: Option<String>,
+    /// Where runs are written
+    #[arg(long, value_name = "DIR", default_value = "reports", env = "HARNESS_OUT")]
+    pub out: PathBuf,
+    /// Print result.json instead of the summary
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A run that is under way.
+pub struct Session {
+    /// Server, template and engine. Its `out` is the folder that all runs go to, until [`Session::directory`] makes one.
+    pub lab: Lab,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Progress on a terminal.
+    pub bar: Bar,
+    /// The user's Ctrl-C.
+    pub cancel: CancellationToken,
+    /// Wall clock at the start, RFC 3339.
+    pub started_at: String,
+    /// CLOCK_MONOTONIC at the start, µs.
+    pub started_us: u64,
+}
+
+impl Session {
+    /// Makes `OUT/<name>-<time>`, a new directory, and lets trials write there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn directory(&mut self, name: &str) -> Result<(), Failure> {
+        self.lab.out = directory(&self.lab.out, name, &self.started_at)?;
+        Ok(())
+    }
+}
+
+/// Starts what trials need, does the work, and ends what was started, whatever came out. `None`: the user stopped it before
+/// the server was there.
+///
+/// # Errors
+/// No database to be had, a folder that cannot be written to, and what the work fails with.
+pub fn run<T>(
+    common: &Common,
+    engine: EngineSpec,
+    name: &str,
+    work: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    let choice: Choice = common.postgres.parse().map_err(Failure::usage)?;
+    let settings = postgres_settings(&common.postgres_settings)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::environment(format!("no async runtime: {e}")))?;
+    let outcome = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        interrupt::listen(cancel.clone()).map_err(|e| Failure::environment(format!("no signal handler: {e}")))?;
+        let (started_us, started_at) = (crate::clock::monotonic_us(), crate::clock::now_rfc3339());
+        // Before anything is started; the run's own folder comes when there is something to put into it.
+        writable(&common.out)?;
+        let bar = Bar::new();
+        bar.trial(name.to_owned());
+        drive::Progress::phase(&bar, "starting PostgreSQL");
+        let options = Options { image: common.postgres_image.clone(), settings, ..Options::default() };
+        let opened = unless_cancelled(&cancel, lab::open(&choice, &options, engine, common.out.clone())).await;
+        let (lab, environment) = match opened {
+            Some(Ok(opened)) => opened,
+            Some(Err(failure)) if !cancel.is_cancelled() => {
+                bar.finish();
+                return Err(failure);
+            }
+            _ => return Ok(None),
+        };
+        let mut session = Session { lab, environment, bar, cancel, started_at, started_us };
+        let outcome = work(&mut session).await;
+        session.bar.finish();
+        if let Err(error) = session.lab.server.dispose().await {
+            tracing::warn!(%error, "the server left something behind");
+        }
+        outcome.map(Some)
+    });
+    // After Ctrl-C an event may still be in the making: it is not waited for longer than this.
+    // A thread that is still making the server's files cleans up after itself when it is let finish.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+    outcome
+}
+
+/// Reads a scenario by name or path and changes it as flags ask.
+///
+/// # Errors
+/// What is wrong with it, with file, line and the nearest name.
+pub fn scenario(name: &str, overrides: &Overrides) -> Result<Scenario, Failure> {
+    let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
+    let known = Known { profiles: &profiles, settings: &settings };
+    crate::scenario::load(name, known).and_then(|s| s.with(overrides, known)).map_err(Failure::usage)
+}
+
+/// The engine that a scenario asks for.
+///
+/// # Errors
+/// When there is no such program.
+pub fn engine(scenario: &Scenario) -> Result<EngineSpec, Failure> {
+    let spec = match &scenario.engine.command {
+        Some(command) => EngineSpec::of_command(command),
+        None => EngineSpec::built_in(),
+    };
+    spec.map_err(|e| Failure::usage(format!("the engine cannot be started: {e}")))
+}
+
+/// The event's revisions with the tables that must come of them, made off the async threads.
+///
+/// # Errors
+/// When the scenario asks for what its event does not have.
+pub async fn revisions(scenario: &Scenario) -> Result<Vec<Arc<plan::Revision>>, Failure> {
+    let scenario = scenario.clone();
+    tokio::task::spawn_blocking(move || plan::revisions(&scenario))
+        .await
+        .map_err(Failure::environment)?
+        .map_err(Failure::usage)
+}
+
+/// The record of a run that has no trial yet.
+#[must_use]
+pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
+    let command: Vec<String> = std::env::args().map(|a| report::scrub(&a)).collect();
+    RunRecord {
+        schema: SCHEMA,
+        scenario: scenario.name.clone(),
+        description: scenario.description.clone(),
+        resolved: scenario.resolved(),
+        started_at: session.started_at.clone(),
+        run_us: 0,
+        command: command.join(" "),
+        environment: session.environment.clone(),
+        trials: Vec::new(),
+        interrupted: session.cancel.is_cancelled(),
+        exit: 0,
+    }
+}
+
+/// Looks whether runs can be written, before anything is started.
+fn writable(out: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(out).map_err(unwritable(out))?;
+    nix::unistd::access(out, nix::unistd::AccessFlags::W_OK).map_err(|e| unwritable(out)(e.into()))
+}
+
+fn unwritable(out: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |e| {
+        Failure::environment(format!("{} cannot be written to: {e}; choose another folder with --out", out.display()))
+    }
+}
+
+/// `NAME=VALUE` of `--postgres-set`.
+fn postgres_settings(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--postgres-set: `{text}` is not of the form NAME=VALUE, for example fsync=off"))
+        })?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    texts.iter().map(pair).collect()
+}
+
+fn directory(out: &Path, name: &str, started_at: &str) -> Result<PathBuf, Failure> {
+    let time: String = started_at.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    for n in 1.. {
+        let name = if n == 1 { format!("{name}-{time}") } else { format!("{name}-{time}-{n}") };
+        match std::fs::create_dir(out.join(&name)) {
+            Ok(()) => return Ok(out.join(name)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(unwritable(out)(e)),
+        }
+    }
+    Err(Failure::environment("no name is left for the run"))
+}
