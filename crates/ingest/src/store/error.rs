@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Remedy;
+use crate::error::{CauseKind, Remedy};
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,26 @@ impl StoreError {
         }
     }
 
+    /// Its kind, for metrics and logs.
+    #[must_use]
+    pub fn kind(&self) -> CauseKind {
+        match self {
+            Self::Database { source, .. } | Self::Migrate(sqlx::migrate::MigrateError::Execute(source)) => match source
+            {
+                sqlx::Error::Database(e) => kind_of_sqlstate(e.code().as_deref().unwrap_or_default()),
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => CauseKind::DbConnection,
+                sqlx::Error::PoolTimedOut => CauseKind::Pool,
+                sqlx::Error::Encode(_) => CauseKind::Refused,
+                _ => CauseKind::Other,
+            },
+            Self::Deadline { .. } => CauseKind::DbTimeout,
+            Self::Fenced { .. } | Self::Locked { .. } => CauseKind::Locked,
+            Self::Race { .. } => CauseKind::Refused,
+            Self::Url(_) | Self::Migrate(_) | Self::NoEvent(_) => CauseKind::DbRefused,
+            Self::Aborted { .. } | Self::Stored(_) => CauseKind::Other,
+        }
+    }
+
     /// Whether the engine must end since another one works on the event.
     #[must_use]
     pub fn is_taken_over(&self) -> bool {
@@ -156,6 +176,22 @@ pub fn of_sqlstate(code: &str) -> Remedy {
     }
 }
 
+/// The kind of an SQLSTATE. Source: PostgreSQL documentation, appendix A.
+fn kind_of_sqlstate(code: &str) -> CauseKind {
+    match code {
+        "40P01" => CauseKind::Deadlock,
+        "40001" | "40003" | "55P03" | "23505" | "23503" => CauseKind::Conflict,
+        "57014" | "25P03" | "57P05" => CauseKind::DbTimeout,
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" | "57" => CauseKind::DbConnection,
+            "53" | "58" => CauseKind::DbResources,
+            "22" | "23" | "54" | "P0" => CauseKind::Refused,
+            "28" | "3D" | "3F" | "42" => CauseKind::DbRefused,
+            _ => CauseKind::Other,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +217,23 @@ mod tests {
         ] {
             assert_eq!(of_sqlstate(code), remedy, "{code}");
         }
+    }
+
+    #[test]
+    fn kinds_are_told_apart_too() {
+        for (code, kind) in [
+            ("40P01", CauseKind::Deadlock),
+            ("23505", CauseKind::Conflict),
+            ("57014", CauseKind::DbTimeout),
+            ("57P01", CauseKind::DbConnection),
+            ("53100", CauseKind::DbResources),
+            ("23514", CauseKind::Refused),
+            ("42P01", CauseKind::DbRefused),
+            ("", CauseKind::Other),
+        ] {
+            assert_eq!(kind_of_sqlstate(code), kind, "{code}");
+        }
+        assert_eq!(doing("x")(sqlx::Error::PoolTimedOut).kind(), CauseKind::Pool);
     }
 
     #[test]
