@@ -247,7 +247,9 @@ impl Run {
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         let halt = run.stop.child_token();
         let mut writers = JoinSet::new();
-        for _ in 0..run.settings.writers {
+        // Each keeps a connection, and one must be left for whatever else is written meanwhile.
+        let most = run.store.allowance().allowed().saturating_sub(1).max(1);
+        for _ in 0..run.settings.writers.min(most) {
             writers.spawn(Self::write_units(Arc::clone(run), Arc::clone(&queue), halt.clone()));
         }
         drop(queue); // the writers hold it: with the last of them gone, sending fails instead of waiting for ever
@@ -419,7 +421,7 @@ impl Run {
         summary.lap_batch =
             if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
         summary.pool_peak = self.metrics.pool_peak.load(Ordering::Relaxed);
-        summary.pool_size = self.settings.database.pool_size;
+        summary.pool_size = self.store.allowance().allowed();
         summary
     }
 }
