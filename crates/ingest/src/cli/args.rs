@@ -40,6 +40,14 @@ pub fn command() -> Command {
                         .help("Host label of the track: canberra in canberra.liverc.com"),
                 )
                 .arg(json("Print the summary as JSON"))
+                .arg(
+                    Arg::new("metrics-file")
+                        .long("metrics-file")
+                        .env("INGEST_METRICS_FILE")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(std::path::PathBuf))
+                        .help("Write metrics to this file, for node_exporter's textfile collector; counters go on from it"),
+                )
                 .arg(database_url()),
         ))
         .subcommand(with_settings(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::StoreError;
 use crate::metrics::Metrics;
 
 /// Fewest connections: a writer holds one while another is asked for. A server that has not even these refuses them, and
@@ -32,13 +33,21 @@ impl Allowance {
         self.allowed.load(Ordering::Relaxed)
     }
 
-    /// Takes a place. `None`: there was none in time.
-    pub(super) async fn place(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// `Exhausted`: there was none in time.
+    pub(super) async fn place(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(place);
+            return Ok(place);
         }
         self.metrics.pool.waits.inc();
-        tokio::time::timeout(timeout, Arc::clone(&self.places).acquire_owned()).await.ok()?.ok()
+        // The semaphore is never closed.
+        if let Ok(Ok(place)) = tokio::time::timeout(timeout, Arc::clone(&self.places).acquire_owned()).await {
+            return Ok(place);
+        }
+        self.metrics.pool.timeouts.inc();
+        Err(StoreError::Exhausted { connections: self.allowed(), waited: timeout })
     }
 
     /// Learns how many connections the server has for this pool, those it has already included. Only the first answer
@@ -116,11 +125,15 @@ mod tests {
             assert_eq!(allowance.allowed(), allowed, "{server_has}");
             assert_eq!(metrics.pool.size.get(), i64::from(allowed));
             let mut places = Vec::new();
-            while let Some(place) = allowance.place(Duration::ZERO).await {
-                places.push(place);
-            }
+            let full = loop {
+                match allowance.place(Duration::ZERO).await {
+                    Ok(place) => places.push(place),
+                    Err(error) => break error,
+                }
+            };
             assert_eq!(places.len(), allowed as usize);
-            assert_eq!(metrics.pool.waits.get(), 1);
+            assert!(full.to_string().contains("raise pool_size"), "{full}");
+            assert_eq!((metrics.pool.waits.get(), metrics.pool.timeouts.get()), (1, 1));
             drop(allowance);
             assert_eq!(metrics.pool.size.get(), 0);
         }

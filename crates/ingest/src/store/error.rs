@@ -30,6 +30,14 @@ pub enum StoreError {
         /// What was being done.
         what: &'static str,
     },
+    /// Every connection of the pool was in use for too long.
+    #[error("all {connections} connections of the pool were in use for {waited:?}; raise pool_size, or lower writers")]
+    Exhausted {
+        /// Connections of the pool.
+        connections: u32,
+        /// How long one was waited for.
+        waited: Duration,
+    },
     /// Another engine has taken over the event.
     #[error(
         "another engine has taken over event {event} (fence {ours} is no longer the newest); nothing was overwritten"
@@ -76,7 +84,7 @@ impl StoreError {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Database { source, .. } => of_driver(source),
-            Self::Deadline { .. } => Remedy::RetryLater(None),
+            Self::Deadline { .. } | Self::Exhausted { .. } => Remedy::RetryLater(None),
             Self::Aborted { .. } => Remedy::RetryNow,
             Self::Fenced { .. } | Self::Locked { .. } => Remedy::RetryLater(None),
             Self::Race { .. } => Remedy::BadRace,
@@ -92,12 +100,16 @@ impl StoreError {
             Self::Database { source, .. } | Self::Migrate(sqlx::migrate::MigrateError::Execute(source)) => match source
             {
                 sqlx::Error::Database(e) => kind_of_sqlstate(e.code().as_deref().unwrap_or_default()),
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => CauseKind::DbConnection,
-                sqlx::Error::PoolTimedOut => CauseKind::Pool,
+                // `PoolTimedOut`: a place in the pool was free, and no connection could be made.
+                sqlx::Error::Io(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::PoolTimedOut => CauseKind::DbConnection,
                 sqlx::Error::Encode(_) => CauseKind::Refused,
                 _ => CauseKind::Other,
             },
             Self::Deadline { .. } => CauseKind::DbTimeout,
+            Self::Exhausted { .. } => CauseKind::Pool,
             Self::Fenced { .. } | Self::Locked { .. } => CauseKind::Locked,
             Self::Race { .. } => CauseKind::Refused,
             Self::Url(_) | Self::Migrate(_) | Self::NoEvent(_) => CauseKind::DbRefused,
@@ -233,7 +245,7 @@ mod tests {
         ] {
             assert_eq!(kind_of_sqlstate(code), kind, "{code}");
         }
-        assert_eq!(doing("x")(sqlx::Error::PoolTimedOut).kind(), CauseKind::Pool);
+        assert_eq!(doing("x")(sqlx::Error::PoolTimedOut).kind(), CauseKind::DbConnection);
     }
 
     #[test]

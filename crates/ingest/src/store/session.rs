@@ -69,11 +69,11 @@ impl Session {
         let metrics = Arc::clone(store.metrics());
         let begun = Instant::now();
         let waiting = Waiting::new(&metrics);
-        let made = Self::connection(store).await.map_err(doing("connecting to the database"));
+        let made = Self::connection(store).await;
         drop(waiting);
         let acquire = begun.elapsed();
         metrics.pool.acquire_seconds.observe(acquire.as_secs_f64());
-        let (conn, place) = made.inspect_err(|_| metrics.pool.failures.inc())?;
+        let (conn, place) = made?;
         let in_use = InUse::new(&metrics, place);
         let recorder = store.recorder();
         let deadline = store.deadline();
@@ -91,9 +91,10 @@ impl Session {
         })
     }
 
-    async fn connection(store: &Store) -> sqlx::Result<(PoolConnection<Postgres>, OwnedSemaphorePermit)> {
-        let place = store.allowance().place(store.settings().acquire_timeout).await.ok_or(sqlx::Error::PoolTimedOut)?;
-        Ok((store.pool().acquire().await?, place))
+    /// A place in the pool, then a connection. With a place one is idle, or can be made.
+    async fn connection(store: &Store) -> Result<(PoolConnection<Postgres>, OwnedSemaphorePermit), StoreError> {
+        let place = store.allowance().place(store.settings().acquire_timeout).await?;
+        Ok((store.pool().acquire().await.map_err(doing("connecting to the database"))?, place))
     }
 
     /// How long the connection was waited for; told once, zero after that.
