@@ -81,6 +81,24 @@ fn a_page_that_nests_for_ever_is_refused_at_once() {
     overgrown(entry_list::parse(&into(PAGES[4], "</table>")).unwrap_err());
 }
 
+/// Found by fuzzing: each of these took the square of its length, minutes for a page of 1 MB.
+#[test]
+fn a_script_that_goes_on_for_ever_is_read_in_one_go() {
+    for piece in ["//\n", "(1/8 ", "\\'", "\\\"", "\\`", "/ ", "'\n", "\\'\\\n"] {
+        let line = piece.repeat(1_000_000 / piece.len());
+        let opened = match piece {
+            "\\\"" => "\"",
+            "\\`" => "`",
+            _ => "'",
+        };
+        // CPU time would do as well; that the test ends at all is enough: at the square it takes an hour.
+        let _ = scan(&format!("{opened}{line}\nracerLaps[1] = {{}}"));
+        let _ = scan(&format!("{line}\nracerLaps[1] = {{}}"));
+    }
+    let many: String = (0..5000).map(|id| format!("racerLaps[{id}] = {{ laps: [] }};\n")).collect();
+    assert!(matches!(scan(&many), Err(PageError::Overgrown { what: "has more drivers", .. })));
+}
+
 fn scan(script: &str) -> Result<Vec<DriverLaps>, PageError> {
     let mut all = Vec::new();
     racer_laps::in_script(script, 0, &mut all)?;
