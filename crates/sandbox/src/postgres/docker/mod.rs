@@ -98,7 +98,10 @@ impl Docker {
             name,
             image,
             admin: ServerUrl::from_parts("postgres", Some(&password), port, "postgres", &[("sslmode", "disable")]),
-            capabilities: Capabilities::all(Kind::Docker),
+            capabilities: Capabilities::all(Kind::Docker).without(
+                Capability::Failover,
+                "a container is one server; --postgres local can have a standby beside it",
+            ),
             start_within: options.start_within,
             turn: tokio::sync::Mutex::new(()),
             postmaster: Mutex::new(None),
