@@ -78,6 +78,26 @@ fn judge(check: &mut Check, ingestion: &Ingestion, faults: &[FaultRecord]) {
     }
 }
 
+/// Races that had been acknowledged and were not stored at a look in mid-ingestion, each at the first such look: (after what it
+/// was looked, races).
+#[must_use]
+pub fn lost_meanwhile(ingestion: &Ingestion) -> Vec<(&str, BTreeSet<u64>)> {
+    let mut known = BTreeSet::new();
+    let mut all = Vec::new();
+    for interlude in &ingestion.interludes {
+        let gone = |race: &u64| !interlude.laps_stored.contains_key(race);
+        let lost: BTreeSet<u64> = acknowledged(ingestion, interlude.at_us)
+            .into_iter()
+            .filter(gone)
+            .filter(|race| known.insert(*race))
+            .collect();
+        if !lost.is_empty() {
+            all.push((interlude.after.as_str(), lost));
+        }
+    }
+    all
+}
+
 /// Races that the feed acknowledged up to a moment, and that the expected tables hold: one that left the page in this
 /// revision, or that must fail, has no rows to be looked for.
 fn acknowledged(ingestion: &Ingestion, until_us: u64) -> BTreeSet<u64> {
@@ -180,8 +200,11 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Held, "{finding:?}");
         assert!(finding.evidence[0].contains("at the end and at 1 look in mid-ingestion"), "{finding:?}");
 
+        assert!(lost_meanwhile(&record.ingestions[0]).is_empty());
         let mut lost = record.clone();
         lost.ingestions[0].interludes[0].laps_stored.remove(&101);
+        let told = lost_meanwhile(&lost.ingestions[0]);
+        assert!(told[0].0.contains("4711") && told[0].1.iter().eq([&101]), "{told:?}");
         let finding = check(&lost);
         assert_eq!(finding.verdict, Verdict::Violated);
         assert!(finding.evidence[0].contains("after process 4711 was killed"), "{finding:?}");

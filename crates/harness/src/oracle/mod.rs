@@ -11,7 +11,7 @@ mod clean;
 mod complete;
 mod content;
 mod counts;
-mod durable;
+pub mod durable;
 mod exit;
 #[cfg(test)]
 mod fixture;

@@ -2,12 +2,13 @@
 //!
 //! A page has been fetched without cause when the same process had it whole already; when an earlier process of the same
 //! ingestion had its race's commit acknowledged; and when an unfinished event is gone on with and its checkpoint said that
-//! the race is there. A race that cannot be read may be tried again, within the bound on attempts.
+//! the race is there. A race that cannot be read may be tried again, within the bound on attempts; and one whose acknowledged
+//! rows a fault took away (a failover to a standby that lagged) must be.
 
 use std::collections::BTreeSet;
 
 use super::check::{Check, Finding, count, figure};
-use super::durable::WRITTEN;
+use super::durable::{WRITTEN, lost_meanwhile};
 use super::stored::{LAPS_FULL, must_fail};
 use crate::trial::record::{Ingestion, LivercObservation, PageRequests, TrialRecord};
 
@@ -79,7 +80,8 @@ fn without_cause(record: &TrialRecord, ingestion: &Ingestion, page: &PageRequest
     let index = page.ingestion as usize;
     let earlier_processes = ingestion.attempts.iter().take(page.attempt as usize);
     let done: BTreeSet<u64> = earlier_processes.flat_map(|a| &a.committed).map(|&(race, _)| race).collect();
-    if done.contains(&race) && !must_fail(ingestion).contains(&race) {
+    let taken_away = lost_meanwhile(ingestion).iter().any(|(_, races)| races.contains(&race));
+    if done.contains(&race) && !taken_away && !must_fail(ingestion).contains(&race) {
         return Some("an earlier process had its commit acknowledged".to_owned());
     }
     let before = record.ingestions[..index].iter().rev().find(|e| e.event_id == ingestion.event_id)?;
@@ -161,6 +163,9 @@ mod tests {
         let finding = check(&record);
         assert_eq!(finding.verdict, Verdict::Violated);
         assert!(finding.evidence[0].contains("acknowledged"), "{finding:?}");
+        // Unless it was seen to be gone.
+        record.ingestions[0].interludes[0].laps_stored.remove(&101);
+        assert_eq!(check(&record).verdict, Verdict::Held);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::faults::{Action, When};
 use crate::oracle::{self, Verdict};
 use crate::stats::Metric;
 use crate::synth::rows::{self, RowMap};
-use crate::world::action::World;
+use crate::world::action::{World, standby_for};
 use crate::world::disk::Disk;
 use crate::world::liverc::Liverc;
 use crate::world::wires::{Wanted, Wires};
@@ -241,6 +241,16 @@ async fn with_database(
         true => Some(Disk::make(&lab.server, &pool, plan.number).await),
         false => None,
     };
+    // Before the engine starts, and with the trial's database in it.
+    let standby = match plan.faults.iter().find_map(|f| standby_for(f.action())) {
+        Some(replication) => {
+            progress.phase("making a standby");
+            let made = lab.server.add_standby(replication).await;
+            Some(made.map(|()| replication).map_err(|e| format!("no standby can be had: {e}")))
+        }
+        None => None,
+    };
+    let has_standby = matches!(standby, Some(Ok(_)));
     let world = World {
         server: &lab.server,
         pool: &pool,
@@ -250,6 +260,7 @@ async fn with_database(
         wires: &wires,
         liverc: &liverc,
         disk: disk.as_ref(),
+        standby,
     };
     let mut faults = Faults::new(world, &plan.faults, half_statements);
     let trial = Trial { lab, plan, dir, database, pool: &pool, liverc: &liverc, wires: &wires, progress, cancel };
@@ -262,6 +273,9 @@ async fn with_database(
         }
         wires.tell_lost_answers(&liverc);
         record.liverc = Some(liverc.take_observation());
+    }
+    if has_standby && let Err(error) = lab.server.remove_standby().await {
+        tracing::warn!(%error, "the standby of a failover that did not come stays");
     }
     keep_wire_log(&wires, dir);
     wires.close().await;
@@ -350,7 +364,7 @@ impl Trial<'_> {
     ) -> Result<Ingested, Broken> {
         let role = self.lab.server.engine_role();
         // What is there before, so that it can be told what changed.
-        database::keep_rows(self.pool, &self.lab.map, revision.event_id).await?;
+        database::keep_rows(self.pool, &self.lab.map, revision.event_id, !self.plan.faults.is_empty()).await?;
         let horizon = database::horizon(self.pool).await?;
         sqlx::query("CHECKPOINT").execute(self.pool).await?;
         let statements_before = statements::read(&self.lab.admin, self.database.name(), &role).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sandbox::postgres::{Down, Server, ServerUrl};
+use sandbox::postgres::{Down, Replication, Server, ServerUrl};
 use sandbox::proxy::{Effect, Hold, Keep, Rule, RuleId, Truncation};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::oneshot;
@@ -40,6 +40,8 @@ pub struct World<'a> {
     pub liverc: &'a Liverc,
     /// The small disk, or why there is none; `None`: no fault asks for it.
     pub disk: Option<&'a Result<Disk, String>>,
+    /// The standby, or why there is none; `None`: no fault asks for it.
+    pub standby: Option<Result<Replication, String>>,
 }
 
 /// Why an action cannot be carried out here.
@@ -113,6 +115,16 @@ impl Healing {
     #[must_use]
     pub fn database_is_down(&self) -> bool {
         matches!(self, Self::Start | Self::Resume)
+    }
+}
+
+/// How the standby follows that an action wants; `None`: it wants none.
+#[must_use]
+pub fn standby_for(action: Action) -> Option<Replication> {
+    match action {
+        Action::DbFailover => Some(Replication::Synchronous),
+        Action::DbFailoverAsync => Some(Replication::Asynchronous),
+        _ => None,
     }
 }
 
@@ -210,9 +222,8 @@ impl World<'_> {
                 limit.starve(pid).map_err(|e| Unsupported(format!("no limit on its memory could be set: {e}")))?;
                 Ok(over(Proof::Memory(at)))
             }
-            Action::DbFailover | Action::DbFailoverAsync => {
-                Err(Unsupported("failover to a standby is not built yet".into()))
-            }
+            Action::DbFailover => self.fail_over(at, Replication::Synchronous).await,
+            Action::DbFailoverAsync => self.fail_over(at, Replication::Asynchronous).await,
         }
     }
 
@@ -287,6 +298,29 @@ impl World<'_> {
     async fn stop(&self, at: u64, how: Down) -> Result<Applied, Unsupported> {
         let stopped = self.server.stop(how).await?;
         let evidence = format!("the postmaster ended ({}) within {} ms", stopped.status, stopped.took.as_millis());
+        Ok(lasting(shown(at, evidence), Healing::Start))
+    }
+
+    /// The primary is killed and the standby promoted; it answers under the primary's address when the world is healed.
+    async fn fail_over(&mut self, at: u64, wanted: Replication) -> Result<Applied, Unsupported> {
+        match self.standby.take() {
+            Some(Ok(found)) if found == wanted => {}
+            Some(Err(why)) => return Err(Unsupported(why)),
+            Some(Ok(_)) => return Err(Unsupported("a trial has one standby, and it is of the other kind".into())),
+            None => return Err(Unsupported("a trial has one standby, and it has taken over already".into())),
+        }
+        let over = self.server.fail_over().await?;
+        let missing = over.primary_at.bytes_since(over.standby_at);
+        let evidence = format!(
+            "the primary was killed ({}) with its log at {}; the standby, which had it up to {} ({missing} bytes less), was \
+             promoted within {} ms: timeline {} after {}, pg_is_in_recovery() is false",
+            over.primary.status,
+            over.primary_at,
+            over.standby_at,
+            over.promoted_within.as_millis(),
+            over.timeline,
+            over.primary_timeline,
+        );
         Ok(lasting(shown(at, evidence), Healing::Start))
     }
 

@@ -61,6 +61,10 @@ impl Faults<'_> {
             .into_iter()
             .filter(|&i| matches!(self.slots[i].at, At::Step(trigger) if holds.contains(&trigger)))
             .collect();
+        let lagging = |&i: &usize| self.lags(i) && self.lag_trigger(i).is_some_and(|at| holds.contains(&at));
+        if let Some(at) = self.open().into_iter().find(lagging).and_then(|i| self.lag_trigger(i)) {
+            self.make_it_lag(&at.to_string()).await;
+        }
         for &index in &due {
             self.strike(index, engine, None).await?;
         }
@@ -105,7 +109,10 @@ impl Faults<'_> {
                 return Ok(());
             }
         };
-        let place = seen.map(|f| format!("; {}", words(f))).unwrap_or_default();
+        let mut place = seen.map(|f| format!("; {}", words(f))).unwrap_or_default();
+        if fault.action() == Action::DbFailoverAsync {
+            place += &self.lag.as_ref().map(|lag| format!("; {lag}")).unwrap_or_default();
+        }
         self.slots[index].state = match applied.proof {
             Proof::Shown(mut fired) => {
                 fired.evidence += &place;

@@ -228,10 +228,12 @@ async fn rewritten(tx: &mut PgConnection, event: i64, horizon: u64) -> sqlx::Res
 }
 
 /// Keeps the rows as they are now in a schema of the harness's own, so that [`changes`] can tell what an ingestion did.
+/// `safely`: so that they outlive a crash of the server, and go with it to a standby.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Result<()> {
+pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64, safely: bool) -> sqlx::Result<()> {
+    let unlogged = if safely { "" } else { "UNLOGGED" };
     let mut tx = pool.begin().await?;
     sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS harness").execute(&mut *tx).await?;
     for kind in counted() {
@@ -239,7 +241,7 @@ pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Resu
         let Some(rows) = map.sql(kind) else { continue };
         let sql = format!(
             "DROP TABLE IF EXISTS harness.{table}; \
-             CREATE UNLOGGED TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
+             CREATE {unlogged} TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
              FROM ({}) AS t (grp, line)",
             rows.replace("$1", &event_id.to_string())
         );
