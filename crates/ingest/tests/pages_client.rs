@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ingest::liverc::client::{Advice, FetchCause};
 use ingest::liverc::{Client, ClientSettings};
+use ingest::retry::RetryPolicy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wiremock::matchers::{any, path};
@@ -14,7 +15,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 const PAGE: &str = "<html><body>ZOË</body></html>";
 
 fn settings() -> ClientSettings {
-    ClientSettings { retry_delay: Duration::from_millis(1), max_body: 1000, ..ClientSettings::unthrottled() }
+    let budget = Duration::from_secs(120);
+    let retry = RetryPolicy { attempts: 5, base: Duration::from_millis(1), cap: Duration::from_millis(20), budget };
+    ClientSettings { retry, max_body: 1000, ..ClientSettings::unthrottled() }
 }
 
 fn client() -> Client {
@@ -75,8 +78,8 @@ async fn errors_say_what_to_do() {
             later(0),
         ),
         (ResponseTemplate::new(429), FetchCause::Status(429), Advice::RetryLater(None)),
-        (json, FetchCause::NotHtml { content_type: "application/json".into() }, Advice::Permanent),
-        (html(&large), FetchCause::TooLarge { limit: 1000 }, Advice::Permanent),
+        (json, FetchCause::NotHtml { content_type: "application/json".into() }, Advice::NextCall),
+        (html(&large), FetchCause::TooLarge { limit: 1000 }, Advice::NextCall),
     ] {
         let server = server(vec![answer]).await;
         let error = client().fetch(&server.uri()).await.unwrap_err();
@@ -104,7 +107,8 @@ async fn a_cut_transfer_in_all_three_forms_is_tried_again() {
 async fn retries_end() {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(500)).expect(3).mount(&server).await;
-    let client = Client::new(ClientSettings { max_attempts: 3, ..settings() }).unwrap();
+    let client =
+        Client::new(ClientSettings { retry: RetryPolicy { attempts: 3, ..settings().retry }, ..settings() }).unwrap();
     let mut retries = 0;
     let error = client.fetch_with_retries(&server.uri(), |_, _| retries += 1).await.unwrap_err();
     assert_eq!((error.attempts, retries, error.cause), (3, 2, FetchCause::Status(500)));
