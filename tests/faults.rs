@@ -126,6 +126,22 @@ fn without_synchronous_commit_a_killed_server_loses_what_it_acknowledged_and_dur
 }
 
 #[test]
+fn an_engine_that_runs_out_of_memory_is_killed_by_the_kernel_and_restarted() {
+    let reports = Reports::new();
+    // Early, so that it needs more than it has by then.
+    let output = small(&reports, &["--fault", "race-fetched#2=out-of-memory"]);
+    let result = reports.result();
+    let (_, fired, why) = faults(&result).remove(0);
+    if let Some(why) = why.filter(|why| why.contains("no control group")) {
+        return eprintln!("skipped: {why}");
+    }
+    assert_passed(&output, &reports);
+    assert!(fired.as_ref().unwrap().contains("count of kills"), "{fired:?}");
+    let attempts = result["trials"][0]["ingestions"][0]["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), &attempts[0]["exit"]["signal"]), (2, &9.into()));
+}
+
+#[test]
 fn liverc_misbehaves_and_nothing_is_lost() {
     let reports = Reports::new();
     let args = [

@@ -17,6 +17,7 @@ use super::record::{Attempt, Exit, Snapshot};
 use crate::stats::{Histogram, Stage};
 use crate::world::engine::{Ended, Engine, EngineCommand, ProcessEvent, tail};
 use crate::world::liverc::Liverc;
+use crate::world::memory::MemoryLimit;
 
 /// How often the feed is read for the progress bar.
 const LOOK: Duration = Duration::from_millis(100);
@@ -136,7 +137,7 @@ async fn one(
     let stem = format!("{}-{}", watch.ingestion + 1, number + 1);
     let feed_path = watch.dir.join(format!("feed-{stem}.jsonl"));
     let log = watch.dir.join(format!("engine-{stem}.log"));
-    let mut engine = Engine::start(command(watch, &feed_path, &log, &faults.arming()))
+    let mut engine = Engine::start(command(watch, &feed_path, &log, faults))
         .await
         .map_err(Broken::io(format!("starting the engine {}", watch.spec.program.display())))?;
     faults.process_started();
@@ -156,7 +157,7 @@ async fn one(
     };
     let mut file = FeedFile::default();
     let lines = file.read(&feed_path).map_err(Broken::io(format!("reading {}", feed_path.display())))?;
-    faults.process_ended(&ended, &lines.lines, waiting.timed_out).await?;
+    faults.process_ended(&mut engine, &ended, &lines.lines, waiting.timed_out).await?;
     let digest = feed::digest(&lines.lines, stages);
     let exit = if waiting.timed_out { Exit::TimedOut } else { ended.exit };
     let attempt = Attempt {
@@ -260,7 +261,8 @@ impl<'a> Waiting<'a> {
     }
 }
 
-fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str) -> EngineCommand {
+fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, faults: &Faults<'_>) -> EngineCommand {
+    let arming = faults.arming();
     let fill = |arg: &String| {
         arg.replace("{track}", &watch.revision.track).replace("{event_id}", &watch.revision.event_id.to_string())
     };
@@ -273,6 +275,7 @@ fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str) -> Eng
         args: watch.spec.args.iter().map(|a| fill(a).into()).collect(),
         env,
         log: log.to_owned(),
+        memory: faults.starves().then(MemoryLimit::none_yet),
     }
 }
 

@@ -81,8 +81,8 @@ pub enum Proof {
     Lock(oneshot::Receiver<(u64, String)>),
     /// It comes when PostgreSQL says that its disk is full: (CLOCK_MONOTONIC µs, how it was filled).
     DiskFull(u64, String),
-    /// It comes with the process's abort on an allocation that failed: (CLOCK_MONOTONIC µs, the limit).
-    Abort(u64, String),
+    /// It comes with the process's end for want of memory: CLOCK_MONOTONIC µs of the limit.
+    Memory(u64),
     /// It comes with the process's death by signal 9.
     Death,
 }
@@ -116,19 +116,6 @@ impl Healing {
     }
 }
 
-/// Lets a process have no more data than it has (`RLIMIT_DATA`: heap, stacks and other private writable memory). A cgroup's
-/// limit would be nearer to a full machine, but could not be set on a process that runs already without moving its pages.
-#[expect(unsafe_code, reason = "nix has no prlimit")]
-fn limit_memory(pid: u32) -> std::io::Result<u64> {
-    let process = i32::try_from(pid).map_err(std::io::Error::other)?;
-    let status = procfs::process::Process::new(process).and_then(|p| p.status()).map_err(std::io::Error::other)?;
-    let bytes = status.vmdata.ok_or_else(|| std::io::Error::other("the kernel does not tell VmData"))? * 1024;
-    let limit = nix::libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: the new limit is a live local, the old one is not asked for.
-    let set = unsafe { nix::libc::prlimit(process, nix::libc::RLIMIT_DATA, &raw const limit, std::ptr::null_mut()) };
-    if set == 0 { Ok(bytes) } else { Err(std::io::Error::last_os_error()) }
-}
-
 fn shown(at_us: u64, evidence: impl Into<String>) -> Proof {
     Proof::Shown(Fired { at_us, healed_us: None, evidence: evidence.into() })
 }
@@ -149,7 +136,7 @@ impl World<'_> {
     pub async fn apply(
         &mut self,
         action: Action,
-        engine: &Engine,
+        engine: &mut Engine,
         lasts: Duration,
         held: Option<(&mut Option<Hold>, Moment)>,
     ) -> Result<Applied, Unsupported> {
@@ -217,9 +204,11 @@ impl World<'_> {
                 Err(Unsupported("it is raised by PostgreSQL itself, at a row or a commit".into()))
             }
             Action::OutOfMemory => {
+                let pid = engine.pid();
                 let limit =
-                    limit_memory(engine.pid()).map_err(|e| Unsupported(format!("no limit could be set: {e}")))?;
-                Ok(over(Proof::Abort(at, format!("its data was limited to the {} kB that it had", limit / 1024))))
+                    engine.memory().ok_or_else(|| Unsupported("the engine was started without a limit".into()))?;
+                limit.starve(pid).map_err(|e| Unsupported(format!("no limit on its memory could be set: {e}")))?;
+                Ok(over(Proof::Memory(at)))
             }
             Action::DbFailover | Action::DbFailoverAsync => {
                 Err(Unsupported("failover to a standby is not built yet".into()))
@@ -363,7 +352,7 @@ impl World<'_> {
                     .map(str::to_owned);
                 said.and_then(|line| fired(*at, format!("{how}; PostgreSQL's log: {}", line.trim())))
             }
-            Proof::Death | Proof::Abort(..) => None,
+            Proof::Death | Proof::Memory(..) => None,
         })
     }
 

@@ -179,6 +179,12 @@ impl<'a> Faults<'a> {
         Arming(all).to_string()
     }
 
+    /// Whether the next process may have its memory taken away.
+    #[must_use]
+    pub fn starves(&self) -> bool {
+        self.open().into_iter().any(|index| self.slots[index].fault.action() == Action::OutOfMemory)
+    }
+
     /// A process was started.
     pub fn process_started(&mut self) {
         self.started.get_or_insert_with(Instant::now);

@@ -14,6 +14,7 @@ use crate::trial::record::{Exit, Fired};
 use crate::trial::story;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine};
+use crate::world::memory::Met;
 
 impl Faults<'_> {
     pub(super) async fn heal(&mut self, pending: Pending, engine: Option<&Engine>) -> Result<(), Broken> {
@@ -94,7 +95,13 @@ impl Faults<'_> {
     ///
     /// # Errors
     /// The environment fails.
-    pub async fn process_ended(&mut self, ended: &Ended, lines: &[Line], timed_out: bool) -> Result<(), Broken> {
+    pub async fn process_ended(
+        &mut self,
+        engine: &mut Engine,
+        ended: &Ended,
+        lines: &[Line],
+        timed_out: bool,
+    ) -> Result<(), Broken> {
         self.look().await?;
         let killed = ended.exit == Exit::Signal(9) && !timed_out;
         let last = lines.iter().rev().find_map(|line| match &line.record {
@@ -102,14 +109,14 @@ impl Faults<'_> {
             _ => None,
         });
         for slot in &mut self.slots {
-            if let State::InForce(Proof::Abort(at_us, limit)) = &slot.state {
-                slot.state = match ended.exit {
-                    Exit::Signal(6) => State::Fired(Fired {
-                        at_us: *at_us,
-                        healed_us: Some(ended.ended_us),
-                        evidence: format!("the process died of signal 6 (it aborts when an allocation fails); {limit}"),
-                    }),
-                    exit => State::Not(format!("{limit}, but it needed no more and {}", story::ending(exit))),
+            if let State::InForce(Proof::Memory(at_us)) = &slot.state
+                && let Some(limit) = engine.memory()
+            {
+                slot.state = match limit.met(ended.exit) {
+                    Met::Yes(evidence) => {
+                        State::Fired(Fired { at_us: *at_us, healed_us: Some(ended.ended_us), evidence })
+                    }
+                    Met::No(why) => State::Not(format!("{why}; it {}", story::ending(ended.exit))),
                 };
             }
             match (&slot.state, &slot.at) {
