@@ -93,6 +93,7 @@ fn attempt(pid: u32, started_us: u64) -> Attempt {
         exit: Exit::Code(0),
         cpu_user_us: 800,
         cpu_system_us: 100,
+        memory_limit: None,
         peak_rss_bytes: 40_000_000,
         summary: Some(Summary { event_id: EVENT, max_in_flight: 3, pool_peak: 4, listed: 3, ..Summary::default() }),
         settings: BTreeMap::from([("skip_unchanged".into(), "true".into())]),

@@ -19,6 +19,8 @@ use crate::trial::record::Limits;
 /// How often an engine may be started again when a scenario does not say.
 const RESTARTS: u32 = 5;
 
+/// Least memory that an engine may be given: its program alone takes a part of it.
+const LEAST_MEMORY: Bytes = Bytes(16 << 20);
 /// Longest time of one engine process when a scenario does not say.
 const TIMEOUT: Span = Span(Duration::from_secs(600));
 
@@ -126,11 +128,14 @@ fn event_of(source: &Source<'_>, event: Spanned<file::Event>) -> Result<EventSpe
 }
 
 fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Result<EngineSpec, ScenarioError> {
-    let file::Engine { profiles, command, restarts, timeout, settings } = engine;
+    let file::Engine { profiles, command, restarts, timeout, memory_limit, settings } = engine;
     for name in settings.keys() {
         if !known.settings.contains(&name.get_ref().as_str()) {
             return Err(source.at(name.span(), UnknownName::new("setting", name.get_ref(), known.settings)));
         }
+    }
+    if let Some(limit) = memory_limit.as_ref().filter(|limit| *limit.get_ref() < LEAST_MEMORY) {
+        return Err(source.at(limit.span(), format!("no engine starts in less than {LEAST_MEMORY}")));
     }
     if let Some(command) = &command {
         if command.get_ref().is_empty() {
@@ -173,6 +178,7 @@ fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Res
         command: command.map(Spanned::into_inner),
         restarts: restarts.unwrap_or(RESTARTS),
         timeout: timeout.unwrap_or(TIMEOUT),
+        memory_limit: memory_limit.map(Spanned::into_inner),
     })
 }
 

@@ -46,6 +46,7 @@ impl Scenario {
                 command: engine.command.clone().map(spanned),
                 restarts: Some(engine.restarts),
                 timeout: Some(engine.timeout),
+                memory_limit: engine.memory_limit.map(spanned),
                 settings: engine
                     .settings
                     .iter()

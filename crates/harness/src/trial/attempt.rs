@@ -13,11 +13,11 @@ use super::drive::{Broken, Progress};
 use super::faults::{Faults, Stop};
 use super::observe::feed::{self, FeedFile};
 use super::plan::{Revision, TrialPlan};
-use super::record::{Attempt, Exit, Snapshot};
+use super::record::{Attempt, Exit, MemoryLimited, Snapshot};
 use crate::stats::{Histogram, Stage};
 use crate::world::engine::{Ended, Engine, EngineCommand, ProcessEvent, tail};
 use crate::world::liverc::Liverc;
-use crate::world::memory::MemoryLimit;
+use crate::world::memory::{MemoryLimit, Met};
 
 /// How often the feed is read for the progress bar.
 const LOOK: Duration = Duration::from_millis(100);
@@ -168,6 +168,7 @@ async fn one(
         cpu_user_us: ended.cpu_user_us,
         cpu_system_us: ended.cpu_system_us,
         peak_rss_bytes: ended.peak_rss_bytes,
+        memory_limit: watch.plan.memory_limit.and_then(|_| limited(&mut engine, ended.exit)),
         summary: digest.summary,
         committed: digest.committed,
         steps: digest.steps,
@@ -275,8 +276,21 @@ fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, faults: &Faults<'_>)
         args: watch.spec.args.iter().map(|a| fill(a).into()).collect(),
         env,
         log: log.to_owned(),
-        memory: faults.starves().then(MemoryLimit::none_yet),
+        memory: match watch.plan.memory_limit {
+            Some(limit) => Some(MemoryLimit::of(limit.0)),
+            None => faults.starves().then(MemoryLimit::none_yet),
+        },
     }
+}
+
+/// What became of the scenario's limit on an engine's memory.
+fn limited(engine: &mut Engine, exit: Exit) -> Option<MemoryLimited> {
+    let limit = engine.memory()?;
+    let past = match limit.met(exit) {
+        Met::Yes(evidence) => Some(evidence),
+        Met::No(_) => None,
+    };
+    Some(MemoryLimited { how: limit.describe(), past })
 }
 
 fn environment(watch: &Watch<'_>, feed_path: Option<&Path>) -> BTreeMap<String, OsString> {

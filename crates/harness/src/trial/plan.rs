@@ -8,6 +8,7 @@ use super::attempt::EngineSpec;
 use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
 use crate::faults::Fault;
 use crate::oracle::OracleName;
+use crate::quantity::Bytes;
 use crate::scenario::{Network, PageForm, Scenario};
 use crate::synth::{Synth, rows};
 use crate::world::page::Page;
@@ -31,6 +32,8 @@ pub struct TrialPlan {
     pub restarts: u32,
     /// How long one engine process may take.
     pub timeout: Duration,
+    /// Memory that one engine process may have.
+    pub memory_limit: Option<Bytes>,
     /// How far away PostgreSQL and LiveRC are.
     pub network: Network,
     /// What goes wrong.
@@ -92,6 +95,7 @@ impl TrialPlan {
             revisions: revisions.to_vec(),
             restarts: scenario.engine.restarts,
             timeout: scenario.engine.timeout.0,
+            memory_limit: scenario.engine.memory_limit,
             network: scenario.network,
             faults: scenario.faults.clone(),
             round_trips: None,

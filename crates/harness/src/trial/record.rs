@@ -163,6 +163,9 @@ pub struct Attempt {
     pub cpu_system_us: u64,
     /// Peak resident memory (`wait4`), bytes.
     pub peak_rss_bytes: u64,
+    /// The limit that it ran under, where the scenario sets one.
+    #[serde(default)]
+    pub memory_limit: Option<MemoryLimited>,
     /// What its feed said in the end; `None` for an engine without a feed or one that did not end by itself.
     pub summary: Option<Summary>,
     /// Settings in force, as the feed's `started` line told them; empty for an engine without a feed.
@@ -203,6 +206,15 @@ pub struct Attempt {
     pub stderr_tail: Vec<String>,
     /// Lines of the feed that could not be read.
     pub feed_errors: Vec<String>,
+}
+
+/// A process under a limit on its memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimited {
+    /// How it was limited, and to how much.
+    pub how: String,
+    /// What shows that it went past the limit, and so died; `None`: it did not.
+    pub past: Option<String>,
 }
 
 impl Attempt {

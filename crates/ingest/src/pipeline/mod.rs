@@ -319,9 +319,7 @@ impl Run {
                     run.tally().summary.fetched += 1;
                     let checkpoint = recorded.checkpoints.get(&race.race().listed.id);
                     race.set_stored(checkpoint.is_some_and(|c| c.stored));
-                    let equal = checkpoint.is_some_and(|c| {
-                        c.stored && c.state == Some(State::Written) && c.hash.as_ref() == Some(race.hash())
-                    });
+                    let equal = checkpoint.is_some_and(|c| c.speaks_of(&race));
                     if equal && run.settings.unit.skip_unchanged {
                         run.left_out(&race);
                         continue;
