@@ -439,6 +439,8 @@ pub struct Environment {
     pub postgres_version: String,
     /// Settings that matter.
     pub postgres_settings: BTreeMap<String, String>,
+    /// Whether the server keeps its data in memory, so that no commit waits for a disk.
+    pub data_in_memory: bool,
     /// Engine's path.
     pub engine_path: String,
     /// SHA-256 or MD5 of the engine's file, hex with the name of the function before it.
