@@ -190,6 +190,9 @@ pub struct Attempt {
     /// Laps of confirmed commits.
     #[serde(default)]
     pub laps_committed: u64,
+    /// Time in the transactions of commit units, BEGIN to confirmed COMMIT, all units together, µs.
+    #[serde(default)]
+    pub write_stage_us: u64,
     /// The last step that it reached.
     #[serde(default)]
     pub last_step: Option<contract::feed::StepReached>,

@@ -7,4 +7,5 @@ pub mod liverc;
 mod misbehave;
 pub mod page;
 pub mod raised;
+pub mod reference;
 pub mod wires;
