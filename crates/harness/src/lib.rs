@@ -7,6 +7,7 @@ pub mod clock;
 pub mod commands;
 pub mod faults;
 pub mod format;
+pub mod gate;
 pub mod nearest;
 pub mod oracle;
 pub mod quantity;

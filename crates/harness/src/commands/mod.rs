@@ -3,6 +3,7 @@
 mod completions;
 mod doctor;
 mod failure;
+mod gate;
 mod interrupt;
 mod lab;
 mod list;
@@ -47,6 +48,8 @@ struct Cli {
 enum Verb {
     /// Run a scenario: ingest, verify every row, measure, report
     Run(Box<run::Args>),
+    /// Fail when a change made ingestion slower, chattier or unsafe, and say why
+    Gate(Box<gate::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -78,6 +81,7 @@ pub fn main() -> u8 {
     logging(cli.verbose);
     let outcome = match cli.verb {
         Verb::Run(args) => run::main(*args),
+        Verb::Gate(args) => gate::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

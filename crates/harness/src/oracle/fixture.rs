@@ -106,6 +106,7 @@ fn attempt(pid: u32, started_us: u64) -> Attempt {
         batches: 1,
         laps_sent: 0,
         laps_committed: 0,
+        write_stage_us: 0,
         last_step: None,
         lock_free_us: None,
         page_laps: BTreeMap::new(),

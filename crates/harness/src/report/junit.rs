@@ -14,6 +14,12 @@ use super::{scrub, words};
 /// # Errors
 /// When the XML cannot be written.
 pub fn xml(run: &RunRecord) -> Result<String, SerializeError> {
+    report(run).to_string()
+}
+
+/// The document before it is written, for whoever has suites to add.
+#[must_use]
+pub fn report(run: &RunRecord) -> Report {
     let mut report = Report::new(scrub(&run.scenario));
     report.set_time(Duration::from_micros(run.run_us));
     for trial in &run.trials {
@@ -25,7 +31,7 @@ pub fn xml(run: &RunRecord) -> Result<String, SerializeError> {
         suite.add_test_case(error("trials", &run.scenario, "No trial was recorded."));
         report.add_test_suite(suite);
     }
-    report.to_string()
+    report
 }
 
 fn suite(run: &RunRecord, trial: &TrialRecord) -> TestSuite {

@@ -19,6 +19,7 @@ pub use crate::format;
 use crate::trial::record::RunRecord;
 
 pub use scrub::scrub;
+pub(crate) use store::replace;
 pub use store::{ReportError, Written, append_trial, is_root, load, write, write_header, write_index};
 
 /// `result.json`: the whole record, readable, without passwords.

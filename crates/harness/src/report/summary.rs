@@ -126,7 +126,7 @@ fn figures(out: &mut String, groups: &[Group<'_>]) {
 }
 
 /// Recorded text as plain Markdown text. Passwords go first: an escaped `@` would hide the URL that holds one.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in scrub(text).chars() {
         match c {

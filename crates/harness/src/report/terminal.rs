@@ -193,28 +193,28 @@ fn table(out: &mut String, rows: &[Row], right: bool, paint: Paint) {
 }
 
 /// Text without control characters: what an engine wrote must not steer the terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// ANSI colours, or none.
 #[derive(Clone, Copy)]
-struct Paint(bool);
+pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    fn with(self, code: &str, text: &str) -> String {
+    pub(crate) fn with(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 
-    fn verdict(self, v: Verdict, text: &str) -> String {
+    pub(crate) fn verdict(self, v: Verdict, text: &str) -> String {
         let code = match v {
             Verdict::Held => "32",
             Verdict::Violated => "1;31",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::event::{Change, EventKind, PageForm};
-use super::model::Outcome;
+use super::model::{Backend, DataPlace, Outcome};
 use crate::faults::{Action, When};
 use crate::oracle::OracleName;
 use crate::quantity::{Bytes, Span, as_text};
@@ -27,6 +27,8 @@ pub(super) struct File {
     pub event: Option<Spanned<Event>>,
     #[serde(default)]
     pub engine: Engine,
+    #[serde(default)]
+    pub postgres: Postgres,
     #[serde(default)]
     pub network: Network,
     #[serde(default)]
@@ -202,6 +204,16 @@ impl<'de> Deserialize<'de> for Value {
         }
         deserializer.deserialize_any(Visitor)
     }
+}
+
+/// `[postgres]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Postgres {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataPlace>,
 }
 
 /// `[network]`.

@@ -52,6 +52,7 @@ shipped! {
     "stalled-worker"
     "event-corrected-crash"
     "bad-day"
+    "gate"
 }
 
 /// A scenario that can be run by its name.

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::error::ScenarioError;
 use super::event::{EventKind, EventSpec, PageForm};
 use super::file;
-use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, Scenario, default_oracles};
+use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, PostgresSpec, Scenario, default_oracles};
 use crate::faults::Fault;
 use crate::nearest::UnknownName;
 use crate::quantity::{Bytes, Span};
@@ -47,7 +47,8 @@ impl Scenario {
     pub fn parse(file: &str, text: &str, known: Known<'_>) -> Result<Self, ScenarioError> {
         let source = Source { file, text };
         let read: file::File = toml::from_str(text).map_err(|e| ScenarioError::of_toml(file, text, &e))?;
-        let file::File { trials, oracles, event, engine, network, liverc, limits, expect, fault: faults } = read;
+        let file::File { trials, oracles, event, engine, postgres, network, liverc, limits, expect, fault: faults } =
+            read;
         let event = event.ok_or_else(|| source.at(0..0, "there is no [event]: a scenario says what is ingested"))?;
         let event = event_of(&source, event)?;
         let revisions = event.revisions.len() + 1;
@@ -61,6 +62,10 @@ impl Scenario {
             name: stem(file).to_owned(),
             description: first_comment(text),
             engine: engine_of(&source, engine, known)?,
+            postgres: PostgresSpec {
+                backend: postgres.backend.unwrap_or(PostgresSpec::default().backend),
+                data: postgres.data.unwrap_or(PostgresSpec::default().data),
+            },
             network: network_of(&source, network)?,
             liverc: LivercSpec {
                 max_in_flight: liverc.max_in_flight.map(NonZeroU32::get),
@@ -263,7 +268,7 @@ fn oracles_of(
 pub(super) mod tests {
     use super::*;
     use crate::oracle::OracleName;
-    use crate::scenario::Change;
+    use crate::scenario::{Backend, Change, DataPlace};
 
     /// Names of the built-in engine, as a test needs them.
     pub(in crate::scenario) const KNOWN: Known<'static> = Known {
@@ -311,6 +316,10 @@ restarts = 2
 timeout = "90s"
 settings = { lap_batch = 500, skip_unchanged = true, "liverc.min_delay" = "10ms" }
 
+[postgres]
+backend = "local"
+data = "memory"
+
 [network]
 database_rtt = "1ms"
 database_jitter = "200us"
@@ -349,6 +358,7 @@ for = "500ms"
         assert_eq!(scenario.engine.settings["lap_batch"], "500");
         assert_eq!(scenario.engine.settings["skip_unchanged"], "true");
         assert_eq!(scenario.engine.timeout.0, Duration::from_secs(90));
+        assert_eq!((scenario.postgres.backend, scenario.postgres.data), (Backend::Local, DataPlace::Memory));
         assert_eq!(scenario.network.database_bandwidth, Some(Bytes(100_000_000)));
         assert_eq!(scenario.limits.engine_peak_rss_bytes, Some(150_000_000));
         assert_eq!(scenario.faults[1].to_string(), "commit#3:sent=db-blackhole:500ms");
@@ -438,6 +448,10 @@ for = "500ms"
             (
                 format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"carsh\""),
                 ":5:6: unknown fault `carsh`; did you mean `crash`?",
+            ),
+            (
+                format!("{event}[postgres]\nbackend = \"lokal\""),
+                ":4:11: unknown backend `lokal`; did you mean `local`?",
             ),
             (format!("{event}[network]\ndatabase_rtt = \"5\""), ":4:16: `5` is no duration"),
             (

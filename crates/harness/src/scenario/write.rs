@@ -18,8 +18,8 @@ impl Scenario {
     /// The scenario as TOML with nothing left open, the description as its first comment. Reads back equal.
     #[must_use]
     pub fn resolved(&self) -> String {
-        let Self { name: _, description, event, engine, network, liverc, faults, expect, oracles, limits, trials } =
-            self;
+        let Self { description, event, engine, network, liverc, faults, expect, oracles, limits, trials, .. } = self;
+        let postgres = self.postgres;
         let custom = match event.size {
             Size::Custom(totals) => Some(totals),
             Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
@@ -53,6 +53,7 @@ impl Scenario {
                     .map(|(name, value)| (spanned(name.clone()), file::Value(value.clone())))
                     .collect(),
             },
+            postgres: file::Postgres { backend: Some(postgres.backend), data: Some(postgres.data) },
             network: file::Network {
                 database_rtt: network.database_rtt,
                 database_jitter: network.database_jitter,

@@ -179,6 +179,7 @@ async fn one(
         batches: digest.batches,
         laps_sent: digest.laps_sent,
         laps_committed: digest.laps_committed,
+        write_stage_us: digest.write_us,
         last_step: digest.last_step,
         lock_free_us: None,
         page_laps: digest.laps,

@@ -140,7 +140,7 @@ async fn add_round_trips(
 ) {
     // What is not reported of statements is not reported of round trips (DESIGN 8).
     let plain = record.ingestions.first().is_some_and(|first| measure::uninterrupted(first, &record.faults));
-    if !plain || record.metrics.contains_key(&Metric::RoundTrips) {
+    if !plain || plan.once || record.metrics.contains_key(&Metric::RoundTrips) {
         return;
     }
     let trips = match plan.round_trips {
@@ -316,7 +316,7 @@ impl Trial<'_> {
         let mut durable = Vec::new();
         let last = self.plan.revisions.len();
         let passes = self.plan.revisions.iter().map(|r| (Purpose::Revision(r.number), r));
-        let again = self.plan.revisions.last().map(|r| (Purpose::Again, r));
+        let again = self.plan.revisions.last().filter(|_| !self.plan.once).map(|r| (Purpose::Again, r));
         for (index, (purpose, revision)) in passes.chain(again).enumerate() {
             let first = index == 0;
             self.progress.phase(&match purpose {

@@ -40,6 +40,8 @@ pub struct TrialPlan {
     pub faults: Vec<Fault>,
     /// Round trips of this profile, where an earlier trial has had them counted.
     pub round_trips: Option<u64>,
+    /// Whether the trial is only measured: no second ingestion of the same pages, and no ingestion to count round trips.
+    pub once: bool,
     /// Oracles that must hold.
     pub oracles: Vec<OracleName>,
     /// Limits for the oracle `bounded`.
@@ -99,6 +101,7 @@ impl TrialPlan {
             network: scenario.network,
             faults: scenario.faults.clone(),
             round_trips: None,
+            once: false,
             oracles: scenario.oracles.clone(),
             limits: scenario.limits.clone(),
             reproduce: String::new(),

@@ -193,6 +193,9 @@ pub struct Attempt {
     /// Laps of confirmed commits.
     #[serde(default)]
     pub laps_committed: u64,
+    /// Time in the transactions of commit units, BEGIN to confirmed COMMIT, all units together, µs.
+    #[serde(default)]
+    pub write_stage_us: u64,
     /// The last step that it reached.
     #[serde(default)]
     pub last_step: Option<contract::feed::StepReached>,
@@ -451,6 +454,8 @@ pub struct Environment {
     pub postgres_version: String,
     /// Settings that matter.
     pub postgres_settings: BTreeMap<String, String>,
+    /// Whether the server keeps its data in memory, so that no commit waits for a disk.
+    pub data_in_memory: bool,
     /// Engine's path.
     pub engine_path: String,
     /// SHA-256 or MD5 of the engine's file, hex with the name of the function before it.

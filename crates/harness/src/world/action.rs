@@ -222,7 +222,6 @@ impl World<'_> {
                 limit.starve(pid).map_err(|e| Unsupported(format!("no limit on its memory could be set: {e}")))?;
                 Ok(over(Proof::Memory(at)))
             }
-            }
             Action::DbFailover => self.fail_over(at, Replication::Synchronous).await,
             Action::DbFailoverAsync => self.fail_over(at, Replication::Asynchronous).await,
         }

@@ -8,4 +8,5 @@ pub mod memory;
 mod misbehave;
 pub mod page;
 pub mod raised;
+pub mod reference;
 pub mod wires;

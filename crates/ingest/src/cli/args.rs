@@ -118,6 +118,7 @@ fn with_settings(command: Command) -> Command {
                 .long(flag.as_str())
                 .value_name("VALUE")
                 .help(key.help)
+                .hide(key.hidden)
                 .help_heading("Settings")
                 .allow_hyphen_values(true),
         )

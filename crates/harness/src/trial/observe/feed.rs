@@ -71,6 +71,8 @@ pub struct Digest {
     pub laps_sent: u64,
     /// Laps of confirmed commits.
     pub laps_committed: u64,
+    /// Time in the transactions of units, all together, µs.
+    pub write_us: u64,
     /// The last step reached.
     pub last_step: Option<feed::StepReached>,
     /// Laps on the pages, by race.
@@ -115,6 +117,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Unit(unit) => {
                 digest.units += 1;
                 digest.laps_committed += unit.laps;
+                digest.write_us += unit.write_us;
                 acknowledged.remove(&unit.unit);
                 digest.durable.push((line.t_us, unit.laps));
                 for _ in 0..unit.races {
@@ -186,6 +189,6 @@ mod tests {
         let digest = digest(&feed::read(&format!("{text}\n")).0, &mut stages);
         assert_eq!(stages[&Stage::Write].len(), 3);
         assert_eq!(stages[&Stage::Commit].len(), 1);
-        assert_eq!(digest.durable, [(9, 30)]);
+        assert_eq!((digest.durable, digest.write_us), (vec![(9, 30)], 50));
     }
 }

@@ -1,0 +1,39 @@
+//! The build that the one under test takes turns with.
+
+use std::path::Path;
+
+use super::super::Failure;
+use crate::gate::BaseBuild;
+use crate::trial::attempt::EngineSpec;
+use crate::trial::observe::resources;
+
+/// How it is started, and what is recorded of it.
+pub type Build = (EngineSpec, BaseBuild);
+
+/// A build by its program: a harness, whose engine is a hidden verb, or an `ingest`.
+///
+/// # Errors
+/// When there is no such program, or it is neither.
+pub fn build(path: &Path) -> Result<Build, Failure> {
+    let bad = |why: String| Failure::usage(format!("--engine-base {}: {why}", path.display()));
+    let program = path.canonicalize().map_err(|e| bad(e.to_string()))?;
+    let output = std::process::Command::new(&program)
+        .arg("--version")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|e| bad(format!("it cannot be started: {e}")))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let event = ["event", "--track", "{track}", "{event_id}"].map(str::to_owned);
+    let spec = match version.split_whitespace().next() {
+        Some("harness") => EngineSpec {
+            program,
+            args: std::iter::once("__engine".to_owned()).chain(event).collect(),
+            built_in: true,
+        },
+        Some("ingest") => EngineSpec { program, args: event.to_vec(), built_in: false },
+        _ => return Err(bad("its --version says neither `harness` nor `ingest`".to_owned())),
+    };
+    let hash = resources::file_hash(&spec.program).map_err(|e| bad(e.to_string()))?;
+    let engine = spec.program.display().to_string();
+    Ok((spec, BaseBuild { engine, hash, revision: None }))
+}
