@@ -10,6 +10,7 @@ mod progress;
 mod report;
 mod run;
 mod session;
+mod sweep;
 mod sweep_flag;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +48,8 @@ struct Cli {
 enum Verb {
     /// Run a scenario: ingest, verify every row, measure, report
     Run(Box<run::Args>),
+    /// Strike at every point of an ingestion, a trial each
+    Sweep(Box<sweep::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -78,6 +81,7 @@ pub fn main() -> u8 {
     logging(cli.verbose);
     let outcome = match cli.verb {
         Verb::Run(args) => run::main(*args),
+        Verb::Sweep(args) => sweep::main(*args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

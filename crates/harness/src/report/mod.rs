@@ -11,6 +11,7 @@ pub mod notes;
 pub mod overall;
 pub mod plots;
 mod scrub;
+pub mod search;
 mod store;
 pub mod summary;
 pub mod terminal;

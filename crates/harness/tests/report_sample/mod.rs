@@ -197,6 +197,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         },
         trials,
         interrupted: false,
+        search: None,
         exit: 0,
     }
 }

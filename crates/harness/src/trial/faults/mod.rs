@@ -81,6 +81,8 @@ pub struct Faults<'a> {
     slots: Vec<Slot>,
     pending: Vec<Pending>,
     revision: Option<u32>,
+    /// The process that runs or is about to, counted from 1 in its ingestion.
+    process: u32,
     event_id: u64,
     started: Option<Instant>,
     /// Hold lines of the current process that were acted on.
@@ -120,6 +122,7 @@ impl<'a> Faults<'a> {
             world,
             pending: Vec::new(),
             revision: None,
+            process: 0,
             event_id: 0,
             started: None,
             handled: 0,
@@ -133,18 +136,13 @@ impl<'a> Faults<'a> {
 
     /// Begins an ingestion; `None`: one in which nothing goes wrong.
     pub async fn begin(&mut self, revision: Option<u32>, event_id: u64) {
-        (self.revision, self.event_id, self.started) = (revision, event_id, None);
-        for index in self.open() {
+        (self.revision, self.process, self.event_id, self.started) = (revision, 0, event_id, None);
+        for index in self.waiting() {
             let slot = &mut self.slots[index];
             match &mut slot.at {
-                At::Wire { frame, occurrence, moment, hold } => {
-                    let held = wires::moment(*frame, *occurrence, *moment)
-                        .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
-                    match held {
-                        Ok(held) => *hold = Some(held),
-                        Err(why) => slot.state = State::Not(why),
-                    }
-                }
+                // One of a certain process is counted from that process's start.
+                At::Wire { .. } if slot.fault.process().is_some() => {}
+                At::Wire { .. } => self.hold(index),
                 At::Raised(raised) => {
                     match Raised::install(self.world.pool, index + 1, slot.fault.action(), slot.fault.when()).await {
                         Ok(installed) => *raised = installed,
@@ -156,16 +154,40 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Faults of this ingestion that still wait.
+    /// Lets the proxy hold the connection at a fault's moment.
+    fn hold(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let At::Wire { frame, occurrence, moment, hold } = &mut slot.at else { return };
+        let held = wires::moment(*frame, *occurrence, *moment)
+            .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
+        match held {
+            Ok(held) => *hold = Some(held),
+            Err(why) => slot.state = State::Not(why),
+        }
+    }
+
+    /// Faults of this ingestion that still wait and may strike the process that runs.
     fn open(&self) -> Vec<usize> {
+        self.waiting().into_iter().filter(|&i| self.slots[i].fault.may_strike(self.process)).collect()
+    }
+
+    /// Faults of this ingestion that still wait, for this process or a later one.
+    fn waiting(&self) -> Vec<usize> {
         let of_now = |slot: &Slot| self.revision == Some(slot.fault.revision());
         let waiting = |slot: &Slot| matches!(slot.state, State::Waiting) && of_now(slot);
         self.slots.iter().enumerate().filter(|(_, s)| waiting(s)).map(|(i, _)| i).collect()
     }
 
-    /// What the next process is armed with. A fault that an earlier process did not reach waits for it in the next.
+    /// What the process of this number (from 1) is armed with. A fault that an earlier process did not reach waits for it in the next.
     #[must_use]
-    pub fn arming(&self) -> String {
+    pub fn arm(&mut self, process: u32) -> String {
+        self.process = process;
+        for index in self.open() {
+            let Slot { fault, at, .. } = &self.slots[index];
+            if fault.process().is_some() && matches!(at, At::Wire { hold: None, .. }) {
+                self.hold(index);
+            }
+        }
         let mut all: Vec<(Trigger, ArmAction)> = Vec::new();
         for index in self.open() {
             let slot = &self.slots[index];
@@ -219,9 +241,13 @@ impl<'a> Faults<'a> {
     /// The environment fails.
     pub async fn end(&mut self, attempts: &[&Attempt]) -> Result<Vec<Interlude>, Broken> {
         self.look().await?;
-        for index in self.open() {
+        for index in self.waiting() {
             let slot = &mut self.slots[index];
+            let of_process = slot.fault.process();
             let why = match &mut slot.at {
+                _ if of_process.is_some_and(|n| attempts.len() < n.get() as usize) => {
+                    format!("the ingestion was over in {} processes", attempts.len())
+                }
                 At::Step(trigger) => never_reached(*trigger, attempts),
                 At::Wire { frame, occurrence, moment, hold } => {
                     drop(hold.take());

@@ -130,7 +130,9 @@ impl Faults<'_> {
                         hold.cut();
                     }
                 }
-                (State::Waiting, At::Step(trigger)) if killed && slot.fault.action() == Action::Crash => {
+                (State::Waiting, At::Step(trigger))
+                    if killed && slot.fault.action() == Action::Crash && slot.fault.may_strike(self.process) =>
+                {
                     if let Some((at_us, StepReached { name, occurrence, armed: Some(ArmAction::Kill), .. })) = last
                         && *name == trigger.step
                         && *occurrence == trigger.occurrence
@@ -141,6 +143,12 @@ impl Faults<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        // A moment of this process that did not come must not hold a connection of the next one.
+        for slot in &mut self.slots {
+            if let (State::Waiting, Some(_), At::Wire { hold, .. }) = (&slot.state, slot.fault.process(), &mut slot.at) {
+                drop(hold.take());
             }
         }
         for pending in std::mem::take(&mut self.pending) {

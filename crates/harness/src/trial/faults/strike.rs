@@ -217,8 +217,9 @@ impl Faults<'_> {
         Ok(None)
     }
 
-    /// The stalled process goes on.
-    pub fn wake(&mut self) {
+    /// The stalled process, of this number, goes on.
+    pub fn wake(&mut self, process: u32) {
+        self.process = process;
         self.paused = false;
         self.extra_stops += 1;
         let healed = Some(monotonic_us());
