@@ -130,6 +130,7 @@ pub fn blank(verb: Verb, jobs: usize) -> SearchRecord {
         remarks: Vec::new(),
         judgements: Default::default(),
         points: Vec::new(),
+        coverage: Vec::new(),
     }
 }
 
@@ -148,7 +149,14 @@ async fn all(
     };
     let in_order = sweep::in_order(scenario);
     let numbers = Numbers::default();
-    let runner = |scenario| Runner { lab, scenario, revisions: &revisions, cancel, numbers: &numbers };
+    let runner = |scenario| Runner {
+        lab,
+        scenario,
+        revisions: &revisions,
+        cancel,
+        numbers: &numbers,
+        excuse_overtaken: false,
+    };
     let begun = monotonic_us();
     let mut sweep = Sweep::new(options, record.search.take().unwrap_or_else(|| blank(Verb::Sweep, options.jobs)));
     let told = |done: usize, of: usize| {

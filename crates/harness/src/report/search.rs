@@ -47,6 +47,13 @@ pub fn failures(search: &SearchRecord) -> Vec<&PointRecord> {
     search.with(Verdict::Violated).chain(search.with(Verdict::Unknown)).chain(search.with(Verdict::NotJudged)).collect()
 }
 
+/// What was done to a trial, and to what, in a line.
+#[must_use]
+pub fn title(point: &PointRecord) -> String {
+    let event = point.event.as_ref().unwrap_or(&point.profile);
+    format!("Trial {} · {event}: {}", point.trial, schedule(point))
+}
+
 /// The faults of a trial in a line.
 #[must_use]
 pub fn schedule(point: &PointRecord) -> String {

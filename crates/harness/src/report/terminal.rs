@@ -89,10 +89,13 @@ fn searched(out: &mut String, found: &SearchRecord, paint: Paint) {
     out.push('\n');
     let failures = search::failures(found);
     for point in failures.iter().take(search::LISTED) {
-        let title = clean(&format!("Trial {} · {}: {}", point.trial, point.profile, search::schedule(point)));
+        let title = clean(&search::title(point));
         let _ = writeln!(out, "{}: {}", paint.bold(&title), paint.verdict(point.verdict, &point.verdict.to_string()));
         for reason in &point.reasons {
             let _ = writeln!(out, "  {} {}", paint.verdict(point.verdict, "!"), clean(reason));
+        }
+        if let Some(shrunk) = &point.shrunk {
+            let _ = writeln!(out, "  {}", clean(shrunk));
         }
         if let Some(command) = &point.reproduce {
             let _ = writeln!(out, "  reproduce: {}", clean(command));

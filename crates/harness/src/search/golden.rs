@@ -34,7 +34,7 @@ pub struct Golden {
     pub passes: Vec<Pass>,
     /// The engine sends a lap batch as one statement: `mid-batch` is then a moment on the wire.
     pub half_statements: bool,
-    /// The two trials; none where it was made up.
+    /// Its trials; none where it was made up.
     pub trials: Vec<TrialRecord>,
 }
 
@@ -73,18 +73,18 @@ impl Golden {
         Self { profile: profile.to_owned(), passes, half_statements: false, trials: Vec::new() }
     }
 
-    /// Makes a golden run twice. `wire`: all traffic to PostgreSQL passes through the proxy, and its frames are counted;
+    /// Makes a golden run, `times` times. `wire`: all traffic to PostgreSQL passes through the proxy, and its frames are counted;
     /// `steps`: steps will be struck at, so the engine must tell them.
     ///
     /// # Errors
     /// See [`NotGolden`].
-    pub async fn make(runner: &Runner<'_>, profile: &str, steps: bool, wire: bool) -> Result<Self, NotGolden> {
+    pub async fn make(runner: &Runner<'_>, profile: &str, steps: bool, wire: bool, times: usize) -> Result<Self, NotGolden> {
         let mut plan = runner.plan(profile, Vec::new());
         plan.count_frames = wire;
         let half = attempt::sends_statements(runner.lab.engine_of(&plan), &plan).await;
         let half = half.map_err(|e| NotGolden::Broken(e.to_string()))?;
         let mut trials = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..times.max(1) {
             plan.number = runner.next_number();
             let record = runner.run(&plan).await;
             if let Some(why) = &record.broken {
@@ -96,16 +96,18 @@ impl Golden {
             }
             trials.push(record);
         }
-        let [first, second] = [passes(&trials[0], half), passes(&trials[1], half)];
+        let mut all = trials.iter().map(|t| passes(t, half));
+        let first = all.next().unwrap_or_default();
         if steps && first.iter().any(|p| p.steps.is_empty()) {
             return Err(NotGolden::NoFeed);
         }
         if wire && first.iter().any(|p| p.wire.frames == 0) {
             return Err(NotGolden::Wire("the connection could not be read".to_owned()));
         }
-        if let Some(what) = difference(&first, &second, wire) {
+        if let Some(what) = all.find_map(|other| difference(&first, &other, wire)) {
             return Err(NotGolden::Unequal { profile: profile.to_owned(), what });
         }
+        drop(all);
         Ok(Self { profile: profile.to_owned(), passes: first, half_statements: half, trials })
     }
 }

@@ -1,11 +1,15 @@
 //! The search for what an engine does not survive: `sweep` strikes at every point of an ingestion, `chaos` at schedules that
 //! chance makes, and shrinks what fails.
 
+pub mod case;
+pub mod chaos;
 pub mod golden;
 pub mod points;
 pub mod record;
 pub mod runner;
 pub mod sample;
+pub mod schedule;
+pub mod shrink;
 pub mod sweep;
 
 use crate::oracle::OracleName;

@@ -39,6 +39,20 @@ pub struct SearchRecord {
     pub judgements: BTreeMap<Verdict, u64>,
     /// A line per trial.
     pub points: Vec<PointRecord>,
+    /// Which triggers and actions go together, and how often each pair fired. Of chaos.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<Coverage>,
+}
+
+/// A trigger and an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// A step, or a moment on the wire.
+    pub trigger: String,
+    /// What was done there.
+    pub action: String,
+    /// How often it fired.
+    pub fired: u64,
 }
 
 /// A list of points, and how many of them were tried.
@@ -59,6 +73,9 @@ pub struct PointRecord {
     pub trial: u32,
     /// Engine profile.
     pub profile: String,
+    /// What was ingested, where that differs between trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
     /// What was to go wrong.
     pub faults: Vec<String>,
     /// What was seen of it: the worst verdict of its oracles.
@@ -69,6 +86,9 @@ pub struct PointRecord {
     /// Command that runs it again, where it did not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
+    /// Whether it failed again, and what was left of it when it was made simpler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<String>,
     /// Steps that the process had reached when the first fault struck it.
     #[serde(default)]
     pub position: u64,
@@ -94,10 +114,12 @@ impl PointRecord {
         Self {
             trial: record.trial,
             profile: record.profile.clone(),
+            event: None,
             faults,
             verdict: outcome.verdict,
             reasons: outcome.reasons.into_iter().take(REASONS).collect(),
             reproduce: None,
+            shrunk: None,
             position: position(record),
             laps_twice: metric(Metric::LapsTwice),
             pages_twice: metric(Metric::PagesTwice),

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::PointRecord;
 use crate::faults::Fault;
-use crate::oracle::Verdict;
-use crate::report::{ReportError, append_trial};
+use crate::oracle::{self, Verdict};
+use crate::report::{ReportError, append_trial, overall};
 use crate::scenario::Scenario;
 use crate::trial::drive::{self, Lab, Progress};
 use crate::trial::plan::{Revision, TrialPlan};
-use crate::trial::record::TrialRecord;
+use crate::trial::record::{FaultRecord, Missed, TrialRecord};
 
 /// Trials of which everything is kept. A search can fail in thousands, and the first ones tell what is wrong.
 pub const KEPT: usize = 20;
@@ -39,6 +39,8 @@ pub struct Runner<'a> {
     pub cancel: &'a CancellationToken,
     /// Numbers trials over the whole search.
     pub numbers: &'a Numbers,
+    /// A fault that did not get its turn, since another one had struck before, leaves the trial what it is without it.
+    pub excuse_overtaken: bool,
 }
 
 /// Numbers of trials, and how many are kept.
@@ -89,7 +91,10 @@ impl Runner<'_> {
         if self.cancel.is_cancelled() && record.broken.is_some() {
             return Ok(None);
         }
-        let faults = plan.faults.iter().map(Fault::describe).collect();
+        let mut faults: Vec<String> = plan.faults.iter().map(Fault::describe).collect();
+        if self.excuse_overtaken {
+            self.excuse(&plan, &mut record, &mut faults);
+        }
         let mut point = PointRecord::of(&record, faults);
         if point.verdict != Verdict::Held {
             if self.numbers.kept.fetch_add(1, Ordering::Relaxed) < KEPT {
@@ -105,8 +110,35 @@ impl Runner<'_> {
         Ok(Some(Done { point, record }))
     }
 
+    /// Judges a trial by the faults that fired, where others did not get their turn.
+    fn excuse(&self, plan: &TrialPlan, record: &mut TrialRecord, words: &mut [String]) {
+        if !record.faults.iter().any(|f| f.fired.is_some()) {
+            return;
+        }
+        let overtaken = |f: &FaultRecord| {
+            f.fired.is_none() && matches!(f.missed, Some(Missed::NotReached | Missed::NotMet))
+        };
+        if !record.faults.iter().any(overtaken) {
+            return;
+        }
+        for (fault, words) in record.faults.iter().zip(words) {
+            if overtaken(fault) {
+                words.push_str(" (did not get its turn)");
+            }
+        }
+        record.faults.retain(|f| !overtaken(f));
+        record.judgements = oracle::judge(record, &plan.oracles);
+        let held = overall::of_trial(record).verdict == Verdict::Held;
+        if let Some(folder) = record.artifacts.take_if(|_| held) {
+            let _ = std::fs::remove_dir_all(self.lab.out.join(folder));
+        }
+    }
+
     /// Writes a schedule as a scenario of its own.
-    fn keep(&self, plan: &TrialPlan, why: &str) -> Result<PathBuf, ReportError> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, plan: &TrialPlan, why: &str) -> Result<PathBuf, ReportError> {
         let scenario = self.schedule(plan, why);
         let folder = self.lab.out.join("found");
         let path = folder.join(format!("{:04}-{}.toml", plan.number, plan.profile));

@@ -79,7 +79,7 @@ impl<'a> Sweep<'a> {
         profile: &str,
         told: &dyn Fn(usize, usize),
     ) -> Result<(), SweepError> {
-        let golden = Golden::make(runner, profile, true, false).await?;
+        let golden = Golden::make(runner, profile, true, false, 2).await?;
         let groups = points::steps(&golden, self.options.strike);
         let half = golden.half_statements;
         self.keep_golden(golden);
@@ -104,7 +104,7 @@ impl<'a> Sweep<'a> {
         profile: &str,
         told: &dyn Fn(usize, usize),
     ) -> Result<(), SweepError> {
-        let golden = Golden::make(runner, profile, false, true).await?;
+        let golden = Golden::make(runner, profile, false, true, 2).await?;
         let groups = points::wire(&golden, self.options.strike);
         self.keep_golden(golden);
         let what = if self.options.strike == Strike::AmbiguousCommit { "COMMITs" } else { "messages to PostgreSQL" };

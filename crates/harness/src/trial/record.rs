@@ -340,7 +340,7 @@ pub struct Checkpoint {
 }
 
 /// A fault that was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultRecord {
     /// When and what, as written: `before-commit#2 = db-kill for 500ms`.
     pub fault: String,
@@ -348,6 +348,21 @@ pub struct FaultRecord {
     pub fired: Option<Fired>,
     /// Why it did not fire, or cannot here.
     pub why_not: Option<String>,
+    /// What sort of reason that is, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
+}
+
+/// Why a fault did not fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// Its trigger did not come.
+    NotReached,
+    /// It was in force, and nothing met it.
+    NotMet,
+    /// It could not be carried out.
+    Failed,
 }
 
 /// The proof that a fault happened, and the only way to count one.

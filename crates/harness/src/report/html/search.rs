@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
+use crate::faults::Action;
 use crate::oracle::Verdict;
 use crate::report::{format, search as words};
-use crate::search::record::{PointRecord, SearchRecord};
+use crate::search::record::{Coverage, PointRecord, SearchRecord};
 
 use super::verdicts::chip;
 
@@ -20,6 +21,7 @@ pub fn section(search: &SearchRecord) -> Markup {
             h2 id="search-title" { "What was tried" }
             (parts(search))
             @for remark in &search.remarks { p class="note" { (remark) } }
+            @if !search.coverage.is_empty() { (grid(&search.coverage)) }
             @if !failures.is_empty() {
                 h3 { (format::plural(failures.len(), "trial")) " that did not hold" }
                 @for point in failures.iter().take(words::LISTED) { (failure(point)) }
@@ -60,11 +62,47 @@ fn parts(search: &SearchRecord) -> Markup {
     }
 }
 
+/// Triggers down, actions across; how often each pair fired.
+fn grid(coverage: &[Coverage]) -> Markup {
+    let mut triggers: Vec<&str> = Vec::new();
+    let mut actions: Vec<&str> = Vec::new();
+    for cell in coverage {
+        if !triggers.contains(&cell.trigger.as_str()) {
+            triggers.push(&cell.trigger);
+        }
+        if !actions.contains(&cell.action.as_str()) {
+            actions.push(&cell.action);
+        }
+    }
+    let rank = |action: &str| Action::ALL.iter().position(|a| a.name() == action);
+    actions.sort_by_key(|a| rank(a));
+    let fired = |trigger: &str, action: &str| {
+        coverage.iter().find(|c| c.trigger == trigger && c.action == action).map(|c| c.fired)
+    };
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Coverage" {
+            table class="grid" {
+                caption { "How often each fault fired at each place. 0: it could, and was not drawn or did not get its turn. Empty: nothing would meet it there." }
+                thead { tr { th scope="col" { "Fault" } @for trigger in &triggers { th scope="col" class="num" { (trigger) } } } }
+                tbody {
+                    @for action in &actions {
+                        tr {
+                            th scope="row" { (action) }
+                            @for trigger in &triggers { td class="num" { @if let Some(n) = fired(trigger, action) { (n) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn failure(point: &PointRecord) -> Markup {
     html! {
         div class="failure" {
-            p { (chip(point.verdict)) " " strong { "Trial " (point.trial) " · " (point.profile) } ": " (words::schedule(point)) }
+            p { (chip(point.verdict)) " " strong { (words::title(point)) } }
             ul class="reasons" { @for reason in &point.reasons { li { (reason) } } }
+            @if let Some(shrunk) = &point.shrunk { p { (shrunk) } }
             @if let Some(command) = &point.reproduce { p { "Run it again: " code { (command) } } }
         }
     }
@@ -86,7 +124,7 @@ fn table(points: &[&PointRecord], caption: &str) -> Markup {
                     @for point in points {
                         tr {
                             td class="num" { (point.trial) }
-                            td { (point.profile) }
+                            td { (point.event.as_ref().unwrap_or(&point.profile)) }
                             td { (words::schedule(point)) }
                             td { (chip(point.verdict)) }
                             td class="num" { (whole(point.laps_twice)) }

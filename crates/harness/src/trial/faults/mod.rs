@@ -15,7 +15,7 @@ use futures::future::select_all;
 use sandbox::proxy::{self, Hold};
 
 use super::drive::Broken;
-use super::record::{Attempt, FaultRecord, Fired, Interlude};
+use super::record::{Attempt, FaultRecord, Fired, Interlude, Missed};
 use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::world::action::{Healing, Proof, World};
 use crate::world::raised::Raised;
@@ -42,7 +42,7 @@ enum State {
     /// The engine was killed at the trigger that this says.
     Killed(u64, String),
     Fired(Fired),
-    Not(String),
+    Not(Missed, String),
 }
 
 struct Slot {
@@ -146,7 +146,10 @@ impl<'a> Faults<'a> {
                 At::Raised(raised) => {
                     match Raised::install(self.world.pool, index + 1, slot.fault.action(), slot.fault.when()).await {
                         Ok(installed) => *raised = installed,
-                        Err(e) => slot.state = State::Not(format!("no trigger can be made in the database: {e}")),
+                        Err(e) => {
+                            let why = format!("no trigger can be made in the database: {e}");
+                            slot.state = State::Not(Missed::Failed, why);
+                        }
                     }
                 }
                 At::Step(_) | At::Time(_) => {}
@@ -162,7 +165,7 @@ impl<'a> Faults<'a> {
             .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
         match held {
             Ok(held) => *hold = Some(held),
-            Err(why) => slot.state = State::Not(why),
+            Err(why) => slot.state = State::Not(Missed::Failed, why),
         }
     }
 
@@ -260,7 +263,7 @@ impl<'a> Faults<'a> {
                 At::Raised(None) => "its trigger was not installed".to_owned(),
                 At::Time(after) => format!("the ingestion was over before {} ms had passed", after.as_millis()),
             };
-            slot.state = State::Not(why);
+            slot.state = State::Not(Missed::NotReached, why);
         }
         for slot in &mut self.slots {
             if let State::InForce(proof) = &slot.state {
@@ -270,7 +273,8 @@ impl<'a> Faults<'a> {
                 if let Proof::Page(number) = proof {
                     self.world.liverc.behave(*number);
                 }
-                slot.state = State::Not("nothing met it before the ingestion was over".to_owned());
+                let why = "nothing met it before the ingestion was over".to_owned();
+                slot.state = State::Not(Missed::NotMet, why);
             }
             if let At::Raised(raised) = &mut slot.at
                 && let Some(raised) = raised.take()
@@ -287,15 +291,14 @@ impl<'a> Faults<'a> {
     #[must_use]
     pub fn records(&self) -> Vec<FaultRecord> {
         let record = |slot: &Slot| {
-            let (fired, why_not) = match &slot.state {
-                State::Fired(fired) => (Some(fired.clone()), None),
-                State::Not(why) => (None, Some(why.clone())),
-                State::Waiting => (None, Some("its ingestion never began".to_owned())),
-                State::InForce(_) | State::Killed(..) => {
-                    (None, Some("the trial ended before its proof came".to_owned()))
-                }
+            let not = |missed, why: &str| (None, Some(why.to_owned()), Some(missed));
+            let (fired, why_not, missed) = match &slot.state {
+                State::Fired(fired) => (Some(fired.clone()), None, None),
+                State::Not(missed, why) => not(*missed, why),
+                State::Waiting => not(Missed::NotReached, "its ingestion never began"),
+                State::InForce(_) | State::Killed(..) => not(Missed::NotMet, "the trial ended before its proof came"),
             };
-            FaultRecord { fault: slot.fault.describe(), fired, why_not }
+            FaultRecord { fault: slot.fault.describe(), fired, why_not, missed }
         };
         self.slots.iter().map(record).collect()
     }

@@ -10,7 +10,7 @@ use crate::clock::monotonic_us;
 use crate::faults::Action;
 use crate::trial::drive::Broken;
 use crate::trial::observe::database;
-use crate::trial::record::{Exit, Fired};
+use crate::trial::record::{Exit, Fired, Missed};
 use crate::trial::story;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine};
@@ -36,7 +36,7 @@ impl Faults<'_> {
                 Some(fired.at_us)
             }
             State::InForce(_) => {
-                self.slots[slot].state = State::Not("nothing met it while it was in force".to_owned());
+                self.slots[slot].state = State::Not(Missed::NotMet, "nothing met it while it was in force".to_owned());
                 None
             }
             _ => None,
@@ -64,7 +64,7 @@ impl Faults<'_> {
                         came.push(slot.fault.to_string());
                         slot.state = State::Fired(fired);
                     }
-                    Err(why) => slot.state = State::Not(why),
+                    Err(why) => slot.state = State::Not(Missed::Failed, why),
                 },
                 State::Waiting if !self.database_down => {
                     if let At::Raised(Some(raised)) = &slot.at
@@ -109,7 +109,10 @@ impl Faults<'_> {
                         healed_us: Some(ended.ended_us),
                         evidence: format!("the process died of signal 6 (it aborts when an allocation fails); {limit}"),
                     }),
-                    exit => State::Not(format!("{limit}, but it needed no more and {}", story::ending(exit))),
+                    exit => {
+                        let why = format!("{limit}, but it needed no more and {}", story::ending(exit));
+                        State::Not(Missed::NotMet, why)
+                    }
                 };
             }
             match (&slot.state, &slot.at) {
@@ -122,7 +125,7 @@ impl Faults<'_> {
                     slot.state = if killed {
                         State::Fired(fired)
                     } else {
-                        State::Not(format!("the process was killed but {}", story::ending(ended.exit)))
+                        State::Not(Missed::NotMet, format!("the process was killed but {}", story::ending(ended.exit)))
                     };
                     if let At::Wire { hold, .. } = &mut slot.at
                         && let Some(hold) = hold.take()
