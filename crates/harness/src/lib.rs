@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod quantity;
 pub mod report;
 pub mod scenario;
+pub mod search;
 pub mod stats;
 pub mod synth;
 pub mod trial;

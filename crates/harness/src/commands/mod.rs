@@ -1,5 +1,6 @@
 //! The command line: one file per verb, thin.
 
+mod chaos;
 mod completions;
 mod doctor;
 mod failure;
@@ -8,9 +9,11 @@ mod interrupt;
 mod lab;
 mod list;
 mod progress;
+mod replay;
 mod report;
 mod run;
 mod session;
+mod sweep;
 mod sweep_flag;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +53,12 @@ enum Verb {
     Run(Box<run::Args>),
     /// Fail when a change made ingestion slower, chattier or unsafe, and say why
     Gate(Box<gate::Args>),
+    /// Strike at every point of an ingestion, a trial each
+    Sweep(Box<sweep::Args>),
+    /// Run schedules of faults that chance makes, and make simpler what fails
+    Chaos(Box<chaos::Args>),
+    /// Run a schedule that sweep or chaos found
+    Replay(Box<replay::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -82,6 +91,9 @@ pub fn main() -> u8 {
     let outcome = match cli.verb {
         Verb::Run(args) => run::main(*args),
         Verb::Gate(args) => gate::main(&args),
+        Verb::Sweep(args) => sweep::main(*args),
+        Verb::Chaos(args) => chaos::main(*args),
+        Verb::Replay(args) => replay::main(*args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

@@ -214,6 +214,7 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         environment: session.environment.clone(),
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),
+        search: None,
         exit: 0,
     }
 }

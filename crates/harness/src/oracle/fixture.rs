@@ -143,6 +143,7 @@ fn ingestion(purpose: Purpose, started_us: u64) -> Ingestion {
         wal_bytes: Some(if again { 2_000 } else { 200_000 }),
         changes: Some(changes),
         interludes: Vec::new(),
+        wire: None,
     }
 }
 
@@ -266,6 +267,7 @@ pub(super) fn crashed() -> TrialRecord {
         after: "process 4711 was killed".into(),
         laps_stored: BTreeMap::from([(101, LAPS)]),
         checkpoints: BTreeMap::from([(101, checkpoint(101))]),
+        ingest_depth: None,
     }];
     record
 }

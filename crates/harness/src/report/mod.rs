@@ -10,6 +10,7 @@ pub mod notes;
 pub mod overall;
 pub mod plots;
 mod scrub;
+pub mod search;
 mod store;
 pub mod summary;
 pub mod terminal;

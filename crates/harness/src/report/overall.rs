@@ -97,8 +97,21 @@ pub fn of_run(run: &RunRecord) -> Overall {
     if run.trials.is_empty() {
         reasons.push("No trial was recorded.".to_string());
     }
-    let counted = outcome(&run.trials);
-    let not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
+    let mut counted = outcome(&run.trials);
+    let mut not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
+    let mut verdict = verdict;
+    if let Some(search) = &run.search {
+        // Of a search only some trials are kept whole; all of them count.
+        let of = |v: Verdict| search.judgements.get(&v).map_or(0, |&n| usize::try_from(n).unwrap_or(usize::MAX));
+        (counted.held, counted.violated, counted.unknown) =
+            (of(Verdict::Held), of(Verdict::Violated), of(Verdict::Unknown));
+        not_judged = of(Verdict::NotJudged);
+        let worst = search.points.iter().map(|p| p.verdict).max_by_key(|v| severity(*v));
+        if worst.is_none() {
+            reasons.push("No point was tried.".to_string());
+        }
+        verdict = [verdict, worst.unwrap_or(Verdict::Unknown)].into_iter().max_by_key(|v| severity(*v)).unwrap_or(verdict);
+    }
     Overall { verdict, reasons, held: counted.held, violated: counted.violated, unknown: counted.unknown, not_judged }
 }
 

@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub};
+use super::{format, notes, overall, scrub, search};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -36,9 +36,15 @@ pub fn markdown(run: &RunRecord) -> String {
         out,
         "{} · {} in {}\n",
         overall.tally(),
-        format::plural(run.trials.len(), "trial"),
+        notes::trials(run),
         format::duration(run.run_us as f64)
     );
+    if let Some(found) = &run.search {
+        for line in search::lines(found) {
+            let _ = writeln!(out, "    {line}");
+        }
+        out.push('\n');
+    }
     for note in notes::of_run(run) {
         let _ = writeln!(out, "> {}\n", escape(&note));
     }

@@ -281,4 +281,6 @@ pub(super) struct Fault {
     pub duration: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<NonZeroU32>,
 }

@@ -10,7 +10,7 @@ use super::error::ScenarioError;
 use super::event::{EventKind, EventSpec, PageForm};
 use super::file;
 use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, PostgresSpec, Scenario, default_oracles};
-use crate::faults::Fault;
+use crate::faults::{Fault, When};
 use crate::nearest::UnknownName;
 use crate::quantity::{Bytes, Span};
 use crate::synth::{Size, Totals};
@@ -206,12 +206,19 @@ fn network_of(source: &Source<'_>, network: file::Network) -> Result<Network, Sc
 
 fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) -> Result<Fault, ScenarioError> {
     let span = fault.span();
-    let file::Fault { when, action, duration, revision } = fault.into_inner();
+    let file::Fault { when, action, duration, revision, process } = fault.into_inner();
     let revision = revision.map_or(1, NonZeroU32::get);
     if revision as usize > revisions {
         return Err(source.at(span, format!("the event has no revision {revision}, only {revisions}")));
     }
-    Fault::new(when, action, duration).map(|f| f.in_revision(revision)).map_err(|e| source.at(span, e))
+    let fault = Fault::new(when, action, duration).map_err(|e| source.at(span.clone(), e))?.in_revision(revision);
+    let Some(process) = process else { return Ok(fault) };
+    let at_place = matches!(fault.when(), When::Step(_)) || (fault.when().is_wire() && !fault.action().is_raised());
+    if !at_place {
+        let why = format!("`process` is for faults at a step or a moment on the wire; `{}` is neither", fault.when());
+        return Err(source.at(span, why));
+    }
+    Ok(fault.in_process(process))
 }
 
 fn expect_of(source: &Source<'_>, expect: file::Expect, revisions: usize) -> Result<Expect, ScenarioError> {
@@ -342,6 +349,7 @@ earlier = [[], [1, 2]]
 [[fault]]
 when = "before-commit#2"
 do = "crash"
+process = 2
 
 [[fault]]
 when = "commit#3:sent"
@@ -504,6 +512,7 @@ for = "500ms"
                 "`crash` happens at once",
             ),
             (format!("{event}[[fault]]\ndo = \"crash\""), "the key `when` is missing"),
+            (format!("{event}[[fault]]\nwhen = \"1s\"\ndo = \"crash\"\nprocess = 2"), "`process` is for faults at a step"),
             (format!("{event}size = \"large\""), ":3:1: "),
             ("[event\nsize".to_owned(), ":1:"),
         ] {

@@ -82,7 +82,13 @@ impl Scenario {
                 .map(|f| {
                     let written = f.written_duration();
                     let revision = NonZeroU32::new(f.revision()).filter(|r| r.get() > 1);
-                    spanned(file::Fault { when: f.when().clone(), action: f.action(), duration: written, revision })
+                    spanned(file::Fault {
+                        when: f.when().clone(),
+                        action: f.action(),
+                        duration: written,
+                        revision,
+                        process: f.process(),
+                    })
                 })
                 .collect(),
         };

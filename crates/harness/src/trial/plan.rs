@@ -50,6 +50,12 @@ pub struct TrialPlan {
     pub reproduce: String,
     /// Keep database and artefacts whatever comes out.
     pub keep: bool,
+    /// Other trials run on the server at the same time: what can only be measured of the whole server (its CPU, memory and
+    /// WAL) is not, no CHECKPOINT is made, and the database may be one that an earlier trial left empty. Everything that an
+    /// oracle judges is observed.
+    pub side_by_side: bool,
+    /// Let all traffic to PostgreSQL pass through the proxy, so that its frames are counted.
+    pub count_frames: bool,
     /// Engine of this trial, where it is another than the run's.
     pub engine: Option<EngineSpec>,
 }
@@ -106,6 +112,8 @@ impl TrialPlan {
             limits: scenario.limits.clone(),
             reproduce: String::new(),
             keep: false,
+            side_by_side: false,
+            count_frames: false,
             engine: None,
         }
     }

@@ -8,6 +8,7 @@ use contract::feed::{Changes, Failed, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::oracle::Judgement;
+use crate::search::record::SearchRecord;
 use crate::stats::{Histogram, Metric, Stage};
 pub use crate::synth::rows::RowKind;
 
@@ -118,6 +119,32 @@ pub struct Ingestion {
     /// oracle `durable` needs, since a restarted engine would write again what was lost.
     #[serde(default)]
     pub interludes: Vec<Interlude>,
+    /// What passed on the wire to PostgreSQL, where a proxy could read it.
+    #[serde(default)]
+    pub wire: Option<WireCounts>,
+}
+
+/// Messages between the engine and PostgreSQL, over all connections of an ingestion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireCounts {
+    /// Messages that the engine sent, those of connecting and of ending a session included.
+    pub frames: u64,
+    /// COMMITs among them.
+    pub commits: u64,
+    /// ReadyForQuery replies.
+    pub round_trips: u64,
+}
+
+impl WireCounts {
+    /// What came after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            frames: self.frames - before.frames,
+            commits: self.commits - before.commits,
+            round_trips: self.round_trips - before.round_trips,
+        }
+    }
 }
 
 /// What was durable at a moment in mid-ingestion: after a fault had healed, or a process had died, and before work went on.
@@ -131,6 +158,9 @@ pub struct Interlude {
     pub laps_stored: BTreeMap<u64, u64>,
     /// Checkpoints by race.
     pub checkpoints: BTreeMap<u64, Checkpoint>,
+    /// `ingest_depth` of the event; `None`: no such event, or it was not read.
+    #[serde(default)]
+    pub ingest_depth: Option<String>,
 }
 
 /// What must come out of an ingestion.
@@ -325,7 +355,7 @@ pub struct Checkpoint {
 }
 
 /// A fault that was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultRecord {
     /// When and what, as written: `before-commit#2 = db-kill for 500ms`.
     pub fault: String,
@@ -333,6 +363,21 @@ pub struct FaultRecord {
     pub fired: Option<Fired>,
     /// Why it did not fire, or cannot here.
     pub why_not: Option<String>,
+    /// What sort of reason that is, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
+}
+
+/// Why a fault did not fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// Its trigger did not come.
+    NotReached,
+    /// It was in force, and nothing met it.
+    NotMet,
+    /// It could not be carried out.
+    Failed,
 }
 
 /// The proof that a fault happened, and the only way to count one.
@@ -494,6 +539,9 @@ pub struct RunRecord {
     /// Whether the user stopped it.
     #[serde(default)]
     pub interrupted: bool,
+    /// What a search tried: of its trials only some are among `trials`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchRecord>,
     /// Exit code.
     pub exit: u8,
 }

@@ -2,6 +2,7 @@
 
 mod environment;
 mod measurements;
+mod search;
 mod shell;
 mod trials;
 mod verdicts;
@@ -22,12 +23,16 @@ pub fn report(run: &RunRecord, plots: &[Plot]) -> String {
     let overall = overall::of_run(run);
     let of_run: Vec<&Plot> = plots.iter().filter(|p| p.trial.is_none()).collect();
     let mut nav = vec![("#verdicts", "Verdicts"), ("#story", "What happened")];
+    if run.search.is_some() {
+        nav.insert(0, ("#search", "What was tried"));
+    }
     if !of_run.is_empty() {
         nav.push(("#plots", "Plots"));
     }
     nav.extend([("#measurements", "Measurements"), ("#environment", "Environment")]);
     let body = html! {
         (verdicts::banner(run, &overall, &groups))
+        @if let Some(search) = &run.search { (search::section(search)) }
         (verdicts::section(run, &groups))
         (trials::section(run, plots))
         @if !of_run.is_empty() {

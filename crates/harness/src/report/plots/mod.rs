@@ -7,6 +7,7 @@ mod metrics;
 pub mod palette;
 mod percentiles;
 mod saturation;
+mod search;
 mod stages;
 mod throughput;
 mod timeline;
@@ -115,6 +116,7 @@ fn split(svg: &str) -> (&str, &str) {
 pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
     let groups = groups::of_run(run);
     let mut plots = Vec::new();
+    plots.extend(search::plots(run.search.as_ref())?);
     plots.extend(saturation::plot(run)?);
     plots.extend(metrics::plot(&groups)?);
     plots.extend(throughput::plot(&groups)?);

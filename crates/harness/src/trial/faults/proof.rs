@@ -10,7 +10,7 @@ use crate::clock::monotonic_us;
 use crate::faults::Action;
 use crate::trial::drive::Broken;
 use crate::trial::observe::database;
-use crate::trial::record::{Exit, Fired};
+use crate::trial::record::{Exit, Fired, Missed};
 use crate::trial::story;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine};
@@ -37,7 +37,7 @@ impl Faults<'_> {
                 Some(fired.at_us)
             }
             State::InForce(_) => {
-                self.slots[slot].state = State::Not("nothing met it while it was in force".to_owned());
+                self.slots[slot].state = State::Not(Missed::NotMet, "nothing met it while it was in force".to_owned());
                 None
             }
             _ => None,
@@ -65,7 +65,7 @@ impl Faults<'_> {
                         came.push(slot.fault.to_string());
                         slot.state = State::Fired(fired);
                     }
-                    Err(why) => slot.state = State::Not(why),
+                    Err(why) => slot.state = State::Not(Missed::Failed, why),
                 },
                 State::Waiting if !self.database_down => {
                     if let At::Raised(Some(raised)) = &slot.at
@@ -116,7 +116,7 @@ impl Faults<'_> {
                     Met::Yes(evidence) => {
                         State::Fired(Fired { at_us: *at_us, healed_us: Some(ended.ended_us), evidence })
                     }
-                    Met::No(why) => State::Not(format!("{why}; it {}", story::ending(ended.exit))),
+                    Met::No(why) => State::Not(Missed::NotMet, format!("{why}; it {}", story::ending(ended.exit))),
                 };
             }
             match (&slot.state, &slot.at) {
@@ -129,7 +129,7 @@ impl Faults<'_> {
                     slot.state = if killed {
                         State::Fired(fired)
                     } else {
-                        State::Not(format!("the process was killed but {}", story::ending(ended.exit)))
+                        State::Not(Missed::NotMet, format!("the process was killed but {}", story::ending(ended.exit)))
                     };
                     if let At::Wire { hold, .. } = &mut slot.at
                         && let Some(hold) = hold.take()
@@ -137,7 +137,9 @@ impl Faults<'_> {
                         hold.cut();
                     }
                 }
-                (State::Waiting, At::Step(trigger)) if killed && slot.fault.action() == Action::Crash => {
+                (State::Waiting, At::Step(trigger))
+                    if killed && slot.fault.action() == Action::Crash && slot.fault.may_strike(self.process) =>
+                {
                     if let Some((at_us, StepReached { name, occurrence, armed: Some(ArmAction::Kill), .. })) = last
                         && *name == trigger.step
                         && *occurrence == trigger.occurrence
@@ -148,6 +150,12 @@ impl Faults<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        // A moment of this process that did not come must not hold a connection of the next one.
+        for slot in &mut self.slots {
+            if let (State::Waiting, Some(_), At::Wire { hold, .. }) = (&slot.state, slot.fault.process(), &mut slot.at) {
+                drop(hold.take());
             }
         }
         for pending in std::mem::take(&mut self.pending) {

@@ -13,6 +13,7 @@ use crate::clock::monotonic_us;
 use crate::faults::Action;
 use crate::trial::drive::Broken;
 use crate::trial::observe::feed::FeedFile;
+use crate::trial::record::Missed;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine, ProcessEvent};
 use crate::world::wires::words;
@@ -85,7 +86,7 @@ impl Faults<'_> {
     }
 
     pub(super) fn in_force(&self, index: usize) -> bool {
-        !matches!(self.slots[index].state, State::Not(_) | State::Waiting)
+        !matches!(self.slots[index].state, State::Not(..) | State::Waiting)
     }
 
     /// Carries a fault out.
@@ -105,7 +106,10 @@ impl Faults<'_> {
         let applied = match self.world.apply(fault.action(), engine, lasts, held).await {
             Ok(applied) => applied,
             Err(why) => {
-                self.slots[index].state = State::Not(why.0);
+                // Of these there is only one reason to fail: no connection was there.
+                let absent = matches!(fault.action(), Action::DbTerminate | Action::DbReset | Action::NetReset);
+                let missed = if absent { Missed::NotMet } else { Missed::Failed };
+                self.slots[index].state = State::Not(missed, why.0);
                 return Ok(());
             }
         };
@@ -224,8 +228,9 @@ impl Faults<'_> {
         Ok(None)
     }
 
-    /// The stalled process goes on.
-    pub fn wake(&mut self) {
+    /// The stalled process, of this number, goes on.
+    pub fn wake(&mut self, process: u32) {
+        self.process = process;
         self.paused = false;
         self.extra_stops += 1;
         let healed = Some(monotonic_us());

@@ -54,8 +54,7 @@ pub async fn snapshot(
         }
         snapshot.tables.insert(kind, groups);
     }
-    snapshot.ingest_depth =
-        sqlx::query_scalar("SELECT ingest_depth FROM events WHERE id = $1").bind(id).fetch_optional(&mut *tx).await?;
+    snapshot.ingest_depth = depth(&mut tx, id).await?;
     snapshot.checkpoints = checkpoints(&mut tx, id).await?;
     snapshot.laps_stored = laps_stored(&mut tx, id).await?;
     snapshot.xmins = xmins(&mut tx, id).await?;
@@ -78,8 +77,14 @@ pub async fn interlude(pool: &PgPool, event_id: u64, after: String) -> sqlx::Res
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
     let laps_stored = laps_stored(&mut tx, id).await?;
     let checkpoints = checkpoints(&mut tx, id).await?;
+    let ingest_depth = depth(&mut tx, id).await?;
     tx.commit().await?;
-    Ok(Interlude { at_us, after, laps_stored, checkpoints })
+    Ok(Interlude { at_us, after, laps_stored, checkpoints, ingest_depth })
+}
+
+/// `ingest_depth`; `None`: no such event.
+async fn depth(tx: &mut PgConnection, event: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT ingest_depth FROM events WHERE id = $1").bind(event).fetch_optional(tx).await
 }
 
 /// Laps of every stored race; 0 for one without laps.
