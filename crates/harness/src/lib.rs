@@ -14,6 +14,7 @@ pub mod quantity;
 pub mod report;
 pub mod scenario;
 pub mod search;
+pub mod selftest;
 pub mod stats;
 pub mod synth;
 pub mod trial;

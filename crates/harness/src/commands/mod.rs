@@ -12,6 +12,7 @@ mod progress;
 mod replay;
 mod report;
 mod run;
+mod selftest;
 mod session;
 mod sweep;
 mod sweep_flag;
@@ -59,6 +60,8 @@ enum Verb {
     Chaos(Box<chaos::Args>),
     /// Run a schedule that sweep or chaos found
     Replay(Box<replay::Args>),
+    /// Prove that the oracles bite: run an engine with one bug at a time, and see each of them caught
+    Selftest(Box<selftest::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -79,6 +82,10 @@ pub fn main() -> u8 {
     if first.as_deref().is_some_and(|verb| verb == "__engine") {
         return ingest::cli::main(std::iter::once("ingest".into()).chain(args));
     }
+    // What the self-test lets the oracles catch: nothing else starts it.
+    if first.as_deref().is_some_and(|verb| verb == "__faulty") {
+        return faulty::main(args.map(|arg| arg.to_string_lossy().into_owned()));
+    }
     let cli = match Cli::try_parse_from(program.into_iter().chain(first).chain(args)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -94,6 +101,7 @@ pub fn main() -> u8 {
         Verb::Sweep(args) => sweep::main(*args),
         Verb::Chaos(args) => chaos::main(*args),
         Verb::Replay(args) => replay::main(*args),
+        Verb::Selftest(args) => selftest::main(*args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

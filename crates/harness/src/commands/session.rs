@@ -215,6 +215,7 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),
         search: None,
+        selftest: None,
         exit: 0,
     }
 }

@@ -3,6 +3,9 @@
 //! The feed's `committed` lines are the journal. Each race that it names must be stored with its laps and its checkpoint:
 //! at every interlude that began after the acknowledgement, and at the end. The end alone shows nothing after a fault,
 //! since a restarted engine writes again what was lost; so a trial with a fault needs interludes.
+//!
+//! An engine that was stalled while another finished the event is of the past when it wakes: it may write no row over, not even
+//! with the same content, which every row's `xmin` shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +58,16 @@ fn judge(check: &mut Check, ingestion: &Ingestion, faults: &[FaultRecord]) {
         let by_then = self::acknowledged(ingestion, interlude.at_us);
         let laps = |race| interlude.laps_stored.get(&race).copied();
         look(check, ingestion, &format!("{label}, after {}", interlude.after), &by_then, laps, &interlude.checkpoints);
+    }
+
+    for interlude in &ingestion.interludes {
+        let Some(was) = &interlude.finished else { continue };
+        let after = &interlude.after;
+        match &found.xmin_digest {
+            Some(is) if is == was => {}
+            Some(_) => check.violated(format!("{label}: after {after}, an older one wrote rows over")),
+            None => check.missing(format!("{label}: the xmin of the rows was not read after {after}")),
+        }
     }
 
     for (what, at_us) in disturbances(ingestion, faults) {
@@ -214,6 +227,21 @@ mod tests {
         let mut behind = record.clone();
         behind.ingestions[0].interludes[0].checkpoints.clear();
         assert_eq!(check(&behind).verdict, Verdict::Violated);
+    }
+
+    #[test]
+    fn rows_that_an_overtaken_process_wrote_over_are_violated_though_they_are_equal() {
+        let mut record = fixture::crashed();
+        let digest = record.ingestions[0].observed.xmin_digest.clone();
+        assert!(digest.is_some());
+        record.ingestions[0].interludes[0].finished = digest;
+        assert_eq!(check(&record).verdict, Verdict::Held);
+        record.ingestions[0].observed.xmin_digest = Some("others".into());
+        let finding = check(&record);
+        assert_eq!(finding.verdict, Verdict::Violated);
+        assert!(finding.evidence[0].contains("wrote rows over"), "{finding:?}");
+        record.ingestions[0].observed.xmin_digest = None;
+        assert_eq!(check(&record).verdict, Verdict::Unknown);
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn pages(ingestion: u32) -> impl Iterator<Item = PageRequests> {
 }
 
 /// Everything as it should be.
-pub(super) fn healthy() -> TrialRecord {
+pub(crate) fn healthy() -> TrialRecord {
     TrialRecord {
         schema: SCHEMA,
         trial: 1,
@@ -268,6 +268,7 @@ pub(super) fn crashed() -> TrialRecord {
         laps_stored: BTreeMap::from([(101, LAPS)]),
         checkpoints: BTreeMap::from([(101, checkpoint(101))]),
         ingest_depth: None,
+        finished: None,
     }];
     record
 }

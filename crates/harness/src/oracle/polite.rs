@@ -79,8 +79,11 @@ fn pages(check: &mut Check, record: &TrialRecord, seen: &LivercObservation) {
 /// Why a race was known to be there when its page was asked for.
 fn without_cause(record: &TrialRecord, ingestion: &Ingestion, page: &PageRequests, race: u64) -> Option<String> {
     let index = page.ingestion as usize;
+    // One that had stalled may go on after the asking process had begun.
+    let begun_us = ingestion.attempts.get(page.attempt as usize).map_or(u64::MAX, |a| a.started_us);
     let earlier_processes = ingestion.attempts.iter().take(page.attempt as usize);
-    let done: BTreeSet<u64> = earlier_processes.flat_map(|a| &a.committed).map(|&(race, _)| race).collect();
+    let acknowledged = earlier_processes.flat_map(|a| &a.committed).filter(|&&(_, at_us)| at_us < begun_us);
+    let done: BTreeSet<u64> = acknowledged.map(|&(race, _)| race).collect();
     let taken_away = lost_meanwhile(ingestion).iter().any(|(_, races)| races.contains(&race));
     if done.contains(&race)
         && !taken_away
@@ -176,7 +179,11 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Violated);
         assert!(finding.evidence[0].contains("acknowledged"), "{finding:?}");
         // Unless it was seen to be gone.
-        record.ingestions[0].interludes[0].laps_stored.remove(&101);
+        let mut gone = record.clone();
+        gone.ingestions[0].interludes[0].laps_stored.remove(&101);
+        assert_eq!(check(&gone).verdict, Verdict::Held);
+        // A stalled process that acknowledged it after the second had begun tells nothing of what the second could know.
+        record.ingestions[0].attempts[0].committed = vec![(101, 3_200)];
         assert_eq!(check(&record).verdict, Verdict::Held);
     }
 

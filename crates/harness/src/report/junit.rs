@@ -5,6 +5,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use crate::oracle::{Judgement, Verdict};
+use crate::selftest::SelfTest;
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::{scrub, words};
@@ -22,6 +23,10 @@ pub fn xml(run: &RunRecord) -> Result<String, SerializeError> {
 pub fn report(run: &RunRecord) -> Report {
     let mut report = Report::new(scrub(&run.scenario));
     report.set_time(Duration::from_micros(run.run_us));
+    if let Some(test) = &run.selftest {
+        report.add_test_suite(of_selftest(test));
+        return report.to_string();
+    }
     for trial in &run.trials {
         report.add_test_suite(suite(run, trial));
     }
@@ -32,6 +37,28 @@ pub fn report(run: &RunRecord) -> Report {
         report.add_test_suite(suite);
     }
     report
+}
+
+/// A case per trial of the harness's test of itself, and one for the whole.
+fn of_selftest(test: &SelfTest) -> TestSuite {
+    let mut suite = TestSuite::new("selftest");
+    for row in &test.rows {
+        let mut status = TestCaseStatus::success();
+        if let Some(why) = &row.failure {
+            status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(scrub(why));
+        }
+        let mut case = TestCase::new(scrub(&format!("{} under {}", row.name, row.scenario)), status);
+        case.set_classname("selftest");
+        suite.add_test_case(case);
+    }
+    let mut status = TestCaseStatus::success();
+    if !test.passed() {
+        status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(scrub(&test.failures.join("; ")));
+    }
+    suite.add_test_case(TestCase::new("the whole", status));
+    suite
 }
 
 fn suite(run: &RunRecord, trial: &TrialRecord) -> TestSuite {

@@ -1,6 +1,7 @@
 //! The verdict of a trial and of a run: violated > unknown > held. What was not looked at is unknown, never a pass.
 
 use crate::oracle::{Verdict, exit_code, outcome};
+use crate::selftest::SelfTest;
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::{format, words};
@@ -29,6 +30,8 @@ pub struct Overall {
     pub unknown: usize,
     /// Judgements that the scenario does not list.
     pub not_judged: usize,
+    /// Whether it is the verdict of the harness's test of itself.
+    pub selftest: bool,
 }
 
 /// A trial's verdict. A fault that did not fire, a broken environment, or no judged oracle makes it unknown, also when its
@@ -83,6 +86,9 @@ fn reason(oracles: &[&str], verdict: Verdict, evidence: &str) -> String {
 /// A run's verdict: the worst of its trials; unknown without any.
 #[must_use]
 pub fn of_run(run: &RunRecord) -> Overall {
+    if let Some(test) = &run.selftest {
+        return of_selftest(run, test);
+    }
     let mut outcomes: Vec<_> = run.trials.iter().map(|t| (t.trial, of_trial(t))).collect();
     let verdict = if outcomes.is_empty() {
         Verdict::Unknown
@@ -112,7 +118,16 @@ pub fn of_run(run: &RunRecord) -> Overall {
         }
         verdict = [verdict, worst.unwrap_or(Verdict::Unknown)].into_iter().max_by_key(|v| severity(*v)).unwrap_or(verdict);
     }
-    Overall { verdict, reasons, held: counted.held, violated: counted.violated, unknown: counted.unknown, not_judged }
+    let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
+    Overall { verdict, reasons, held, violated, unknown, not_judged, selftest: false }
+}
+
+/// The verdict of the harness's test of itself: its trials are wrong on purpose, and violated when all is well.
+fn of_selftest(run: &RunRecord, test: &SelfTest) -> Overall {
+    let verdict = if test.passed() { Verdict::Held } else { Verdict::Violated };
+    let counted = outcome(&run.trials);
+    let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
+    Overall { verdict, reasons: test.failures.clone(), held, violated, unknown, not_judged: 0, selftest: true }
 }
 
 fn severity(v: Verdict) -> u8 {
@@ -142,6 +157,8 @@ impl Overall {
     #[must_use]
     pub fn headline(&self) -> &'static str {
         match self.verdict {
+            Verdict::Held if self.selftest => "The oracles bite",
+            _ if self.selftest => "The oracles cannot be trusted",
             Verdict::Held => "Every judged invariant held",
             Verdict::Violated => "An invariant was violated",
             Verdict::Unknown | Verdict::NotJudged => "It could not be told",

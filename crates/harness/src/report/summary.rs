@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub, search};
+use super::{format, notes, overall, scrub, search, selftest};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -31,6 +31,11 @@ const REASONS: usize = 8;
 pub fn markdown(run: &RunRecord) -> String {
     let overall = overall::of_run(run);
     let groups = groups::of_run(run);
+    if let Some(test) = &run.selftest {
+        let head =
+            format!("## {}: {}\n\n{}\n\n", escape(&run.scenario), overall.headline().to_lowercase(), test.headline());
+        return scrub(&(head + &selftest::markdown(test, escape)));
+    }
     let mut out = format!("## {}: {}\n\n", escape(&run.scenario), overall.headline().to_lowercase());
     let _ = writeln!(
         out,

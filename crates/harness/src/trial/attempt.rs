@@ -29,8 +29,10 @@ pub struct EngineSpec {
     pub program: PathBuf,
     /// Arguments, with the placeholders `{track}` and `{event_id}`.
     pub args: Vec<String>,
-    /// Whether it is the built-in engine, which can recompute its content hashes.
+    /// Whether it is the built-in engine, which can be asked for its settings.
     pub built_in: bool,
+    /// Whether its content hashes are the built-in engine's, which can recompute them.
+    pub hashes: bool,
 }
 
 impl EngineSpec {
@@ -40,7 +42,7 @@ impl EngineSpec {
     /// When the system does not tell where this program is.
     pub fn built_in() -> std::io::Result<Self> {
         let args = ["__engine", "event", "--track", "{track}", "{event_id}"].map(str::to_owned).to_vec();
-        Ok(Self { program: std::env::current_exe()?, args, built_in: true })
+        Ok(Self { program: std::env::current_exe()?, args, built_in: true, hashes: true })
     }
 
     /// Another engine: program and arguments. A program without a slash is looked for on `PATH`.
@@ -59,7 +61,7 @@ impl EngineSpec {
         let program = found
             .filter(|p| p.is_file())
             .ok_or_else(|| std::io::Error::other(format!("there is no program `{program}`")))?;
-        Ok(Self { program, args: args.to_vec(), built_in: false })
+        Ok(Self { program, args: args.to_vec(), built_in: false, hashes: false })
     }
 }
 
@@ -117,6 +119,8 @@ pub async fn until_done(
             if exit::Meaning::of(code) != exit::Meaning::Retry {
                 break;
             }
+            // The next process would write again what this one acknowledged and did not make durable.
+            faults.left(&format!("process {} exited {code}", attempt.pid)).await?;
         } else {
             // A restarted engine would write again what was lost: what is durable must be read before.
             let after = format!("process {} {}", attempt.pid, super::story::ending(attempt.exit));
@@ -150,6 +154,9 @@ async fn one(
             Came::Ended(ended) => break ended,
             Came::Stalled => {
                 others = Box::pin(one(watch, number + 1, stages, faults)).await?;
+                if let Some(last) = others.last().filter(|o| o.attempt.exit == Exit::Code(0)) {
+                    faults.finished(last.attempt.pid).await?;
+                }
                 watch.liverc.set_phase(watch.ingestion, number);
                 faults.wake(number + 1);
                 engine.signal(nix::sys::signal::Signal::SIGCONT);
@@ -294,10 +301,16 @@ fn limited(engine: &mut Engine, exit: Exit) -> Option<MemoryLimited> {
     Some(MemoryLimited { how: limit.describe(), past })
 }
 
+/// Where the engine finds its database and its pages.
+fn connection(watch: &Watch<'_>) -> BTreeMap<String, OsString> {
+    BTreeMap::from([
+        (env::DATABASE_URL.to_owned(), watch.database_url.expose().into()),
+        (env::LIVERC_BASE_URL.to_owned(), watch.liverc_url.clone().into()),
+    ])
+}
+
 fn environment(watch: &Watch<'_>, feed_path: Option<&Path>) -> BTreeMap<String, OsString> {
-    let mut vars: BTreeMap<String, OsString> = BTreeMap::new();
-    vars.insert(env::DATABASE_URL.to_owned(), watch.database_url.expose().into());
-    vars.insert(env::LIVERC_BASE_URL.to_owned(), watch.liverc_url.clone().into());
+    let mut vars = connection(watch);
     if let Some(path) = feed_path {
         vars.insert(env::HARNESS_FEED.to_owned(), path.into());
     }
@@ -323,7 +336,7 @@ pub async fn recompute_hashes(
     observed: &mut Snapshot,
     earlier: Option<&Snapshot>,
 ) -> Result<(), Broken> {
-    if !watch.spec.built_in || observed.checkpoints.is_empty() {
+    if !watch.spec.hashes || observed.checkpoints.is_empty() {
         return Ok(());
     }
     if let Some(earlier) = earlier.filter(|e| untouched(e, observed)) {
@@ -332,25 +345,28 @@ pub async fn recompute_hashes(
         }
         return Ok(());
     }
-    let mut command = tokio::process::Command::new(&watch.spec.program);
+    // The settings of another engine mean nothing to it.
+    let env = if watch.spec.built_in { environment(watch, None) } else { connection(watch) };
+    let program = std::env::current_exe().map_err(Broken::io("finding this program"))?;
+    let mut command = tokio::process::Command::new(program);
     sandbox::process::die_with_us(command.as_std_mut());
     let output = command
         .args(["__engine", "status", "--json", "--rehash"])
         .arg(watch.revision.event_id.to_string())
-        .envs(environment(watch, None))
+        .envs(env)
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output()
         .await
         .map_err(Broken::io("starting the engine's status"))?;
-    if !output.status.success() {
+    // Its exit code says whether the hashes agree: that is the oracle's to judge. What it printed says whether it could look.
+    let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
         tracing::warn!(
             "the engine's status failed, content hashes stay unknown: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
         return Ok(());
-    }
-    let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else { return Ok(()) };
+    };
     for race in status["races"].as_array().into_iter().flatten() {
         if let Some(checkpoint) = race["race_id"].as_u64().and_then(|id| observed.checkpoints.get_mut(&id)) {
             checkpoint.recomputed = race["recomputed"].as_str().map(str::to_owned);

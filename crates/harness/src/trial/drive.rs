@@ -279,7 +279,7 @@ async fn with_database(
     record.faults = faults.records();
     drop(faults);
     if !matches!(outcome, Err(Broken::Interrupted)) {
-        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
+        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role(), plan.settle).await {
             record.aftermath = aftermath;
         }
         wires.tell_lost_answers(&liverc);
@@ -420,7 +420,7 @@ impl Trial<'_> {
             Some(begun) => begun.end(self.pool).await?,
             None => Measured::default(),
         };
-        let settled = aftermath::settle(self.pool, &role).await?;
+        let settled = aftermath::settle(self.pool, &role, self.plan.settle).await?;
         tracing::debug!(?settled, "the engine's sessions");
         // Sessions that are gone have sent their last frame.
         let wire = self.wires.counts().zip(wire_before).map(|(after, before)| after.since(before));

@@ -58,7 +58,12 @@ pub struct TrialPlan {
     pub count_frames: bool,
     /// Engine of this trial, where it is another than the run's.
     pub engine: Option<EngineSpec>,
+    /// How long the server may take to notice that an engine's process is gone, before what is still there counts as left behind.
+    pub settle: Duration,
 }
+
+/// How long a server may take to notice that a client is gone.
+const SETTLE: Duration = Duration::from_secs(20);
 
 /// One revision of an event, with the tables that must come of it. Made once per run: all trials share it.
 #[derive(Debug)]
@@ -115,6 +120,7 @@ impl TrialPlan {
             side_by_side: false,
             count_frames: false,
             engine: None,
+            settle: SETTLE,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::oracle::Judgement;
 use crate::search::record::SearchRecord;
+use crate::selftest::SelfTest;
 use crate::stats::{Histogram, Metric, Stage};
 pub use crate::synth::rows::RowKind;
 
@@ -161,6 +162,10 @@ pub struct Interlude {
     /// `ingest_depth` of the event; `None`: no such event, or it was not read.
     #[serde(default)]
     pub ingest_depth: Option<String>,
+    /// Digest over every row's `xmin` (as [`Snapshot::xmin_digest`]), when an engine had finished the event while an older one
+    /// was stalled. What the older one does when it wakes is of the past: it may change no row.
+    #[serde(default)]
+    pub finished: Option<String>,
 }
 
 /// What must come out of an ingestion.
@@ -542,6 +547,9 @@ pub struct RunRecord {
     /// What a search tried: of its trials only some are among `trials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchRecord>,
+    /// What the harness's test of itself came to, where the run is one: its trials are then wrong on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftest: Option<SelfTest>,
     /// Exit code.
     pub exit: u8,
 }

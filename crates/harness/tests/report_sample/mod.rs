@@ -198,6 +198,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         trials,
         interrupted: false,
         search: None,
+        selftest: None,
         exit: 0,
     }
 }

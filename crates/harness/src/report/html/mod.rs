@@ -3,6 +3,7 @@
 mod environment;
 mod measurements;
 mod search;
+mod selftest;
 mod shell;
 mod trials;
 mod verdicts;
@@ -19,6 +20,9 @@ pub(super) use verdicts::chip;
 /// The report's page. Passwords are masked last, whatever field they came from.
 #[must_use]
 pub fn report(run: &RunRecord, plots: &[Plot]) -> String {
+    if let Some(test) = &run.selftest {
+        return selftest::report(run, test);
+    }
     let groups = groups::of_run(run);
     let overall = overall::of_run(run);
     let of_run: Vec<&Plot> = plots.iter().filter(|p| p.trial.is_none()).collect();

@@ -86,7 +86,26 @@ impl Faults<'_> {
         if self.database_down || after.is_empty() {
             return Ok(());
         }
-        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned()).await?;
+        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned(), false).await?;
+        self.interludes.push(interlude);
+        Ok(())
+    }
+
+    /// A process ended by itself with its event unfinished: reads what it left.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn left(&mut self, after: &str) -> Result<(), Broken> {
+        self.read_durable(after).await
+    }
+
+    /// An engine has finished the event while an older one was stalled, which wakes next.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn finished(&mut self, pid: u32) -> Result<(), Broken> {
+        let after = format!("process {pid} had finished the event");
+        let interlude = database::interlude(self.world.pool, self.event_id, after, true).await?;
         self.interludes.push(interlude);
         Ok(())
     }
