@@ -156,7 +156,7 @@ fn pages(ingestion: u32) -> impl Iterator<Item = PageRequests> {
 }
 
 /// Everything as it should be.
-pub(super) fn healthy() -> TrialRecord {
+pub(crate) fn healthy() -> TrialRecord {
     TrialRecord {
         schema: SCHEMA,
         trial: 1,
@@ -192,6 +192,7 @@ pub(super) fn healthy() -> TrialRecord {
         artifacts: None,
         reproduce: String::new(),
         psql: None,
+        in_set: None,
         broken: None,
     }
 }

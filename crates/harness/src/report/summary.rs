@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub};
+use super::{compared, format, notes, overall, scrub};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -51,7 +51,9 @@ pub fn markdown(run: &RunRecord) -> String {
     if !overall.reasons.is_empty() {
         out.push('\n');
     }
-    if !groups.is_empty() {
+    if let Some(view) = compared::View::of(run) {
+        out.push_str(&compared::markdown::tables(&view));
+    } else if !groups.is_empty() {
         verdicts(&mut out, &groups);
         figures(&mut out, &groups);
     }
@@ -126,7 +128,7 @@ fn figures(out: &mut String, groups: &[Group<'_>]) {
 }
 
 /// Recorded text as plain Markdown text. Passwords go first: an escaped `@` would hide the URL that holds one.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in scrub(text).chars() {
         match c {

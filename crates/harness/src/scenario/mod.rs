@@ -4,6 +4,7 @@
 //! path; [`Overrides`] are what flags change; [`Scenario::resolved`] writes it all down again and reads back equal.
 //! Whatever is wrong is a [`ScenarioError`] with file, line, column and the nearest name: exit code 2.
 
+mod criteria;
 mod error;
 mod event;
 mod file;

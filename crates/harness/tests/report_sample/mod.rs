@@ -162,6 +162,7 @@ pub fn trial(number: u32, profile: &str, speed: f64) -> TrialRecord {
         artifacts: None,
         reproduce: format!("harness run large-event --profile {profile} --seed 42"),
         psql: None,
+        in_set: None,
         broken: None,
     }
 }
@@ -196,6 +197,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
             remarks: vec!["Inside of a container with 2 of 8 cores.".to_string()],
         },
         trials,
+        comparison: None,
         interrupted: false,
         exit: 0,
     }
