@@ -3,6 +3,7 @@
 //!
 //! Everything from the observations on is a pure function of recorded data: it runs again on a stored run.
 
+pub mod ab;
 pub mod clock;
 pub mod commands;
 pub mod faults;

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, thin.
 
+mod ab;
 mod chaos;
 mod completions;
 mod doctor;
@@ -32,10 +33,17 @@ pub const ENVIRONMENT: u8 = 5;
 /// Exit code after Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
+/// Version and kind of build: who compares two builds must know whether one is a debug build.
+const VERSION: &str = if cfg!(debug_assertions) {
+    concat!(env!("CARGO_PKG_VERSION"), " (debug build)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (release build)")
+};
+
 #[derive(Parser)]
 #[command(
     name = "harness",
-    version,
+    version = VERSION,
     about = "Load-testing and failure-injection harness for LiveRC ingestion engines",
     after_help = "Exit codes: 0 pass · 1 regression or criterion missed · 2 usage or configuration · 3 inconclusive \
                   (only with --strict) · 4 an invariant violated or unknown · 5 the environment failed · 130 interrupted"
@@ -62,6 +70,8 @@ enum Verb {
     Replay(Box<replay::Args>),
     /// Prove that the oracles bite: run an engine with one bug at a time, and see each of them caught
     Selftest(Box<selftest::Args>),
+    /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
+    Ab(Box<ab::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -102,6 +112,7 @@ pub fn main() -> u8 {
         Verb::Chaos(args) => chaos::main(*args),
         Verb::Replay(args) => replay::main(*args),
         Verb::Selftest(args) => selftest::main(*args),
+        Verb::Ab(args) => ab::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

@@ -96,7 +96,7 @@ fn chosen(bugs: &[String]) -> Result<Vec<Case>, Failure> {
 fn engine(role: &str) -> Result<EngineSpec, Failure> {
     let program = std::env::current_exe().map_err(Failure::environment)?;
     let args = ["__faulty", role, "{track}", "{event_id}"].map(str::to_owned).to_vec();
-    Ok(EngineSpec { program, args, built_in: false, hashes: true })
+    Ok(EngineSpec { program, args, built_in: false, hashes: true, prefix: Vec::new() })
 }
 
 fn scenario(name: &str) -> Result<Scenario, Failure> {

@@ -82,7 +82,7 @@ impl Common {
 /// Whether the file system in memory is there and has room.
 fn room_in_memory() -> bool {
     let found = nix::sys::statvfs::statvfs(SHARED_MEMORY);
-    found.is_ok_and(|fs| fs.blocks_available() as u64 * fs.fragment_size() as u64 >= ROOM)
+    found.is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() >= ROOM)
 }
 
 /// A run that is under way.
@@ -212,6 +212,7 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         run_us: 0,
         command: command.join(" "),
         environment: session.environment.clone(),
+        comparison: None,
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),
         search: None,

@@ -102,15 +102,16 @@ fn resolve(args: &Args) -> Result<(Scenario, Options), Failure> {
     let points: PointsOf = args.points.parse().map_err(|e| Failure::usage(format!("--points: {e}")))?;
     let strike: Strike = args.fault.parse().map_err(|e| Failure::usage(format!("--fault: {e}")))?;
     if args.depth > 1 && (strike != Strike::Crash || points == PointsOf::Wire) {
-        return Err(Failure::usage("--depth 2 strikes at the steps of a recovery, and only a crash leads to one: use it with --points steps or both and without --fault"));
+        return Err(Failure::usage(
+            "--depth 2 strikes at the steps of a recovery, and only a crash leads to one: use it with --points steps or both and without --fault",
+        ));
     }
     if args.budget == 0 {
         return Err(Failure::usage("--budget: a sweep of no point would prove nothing; give 1 or more"));
     }
     let mut scenario = scenario;
     crate::search::judged_by_durable(&mut scenario);
-    let options =
-        Options { points, strike, depth: args.depth, budget: args.budget, jobs: jobs(args.jobs) };
+    let options = Options { points, strike, depth: args.depth, budget: args.budget, jobs: jobs(args.jobs) };
     Ok((scenario, options))
 }
 
@@ -134,12 +135,7 @@ pub fn blank(verb: Verb, jobs: usize) -> SearchRecord {
     }
 }
 
-async fn all(
-    scenario: &Scenario,
-    options: &Options,
-    session: &Session,
-    record: &mut RunRecord,
-) -> Result<(), Failure> {
+async fn all(scenario: &Scenario, options: &Options, session: &Session, record: &mut RunRecord) -> Result<(), Failure> {
     let Session { lab, bar, cancel, .. } = session;
     bar.phase("making the event");
     let revisions = session::revisions(scenario).await?;
@@ -149,14 +145,8 @@ async fn all(
     };
     let in_order = sweep::in_order(scenario);
     let numbers = Numbers::default();
-    let runner = |scenario| Runner {
-        lab,
-        scenario,
-        revisions: &revisions,
-        cancel,
-        numbers: &numbers,
-        excuse_overtaken: false,
-    };
+    let runner =
+        |scenario| Runner { lab, scenario, revisions: &revisions, cancel, numbers: &numbers, excuse_overtaken: false };
     let begun = monotonic_us();
     let mut sweep = Sweep::new(options, record.search.take().unwrap_or_else(|| blank(Verb::Sweep, options.jobs)));
     let told = |done: usize, of: usize| {

@@ -27,7 +27,8 @@ pub fn check(record: &TrialRecord) -> Finding {
         check.held(format!("memory of the engine: it lived under {}", limit.how));
     }
     if let &Some(limit) = engine_peak_rss_bytes {
-        let peaks: Vec<_> = attempts().map(|(label, a)| (label, a.pid, Some(a.peak_rss_bytes).filter(|&b| b > 0))).collect();
+        let peaks: Vec<_> =
+            attempts().map(|(label, a)| (label, a.pid, Some(a.peak_rss_bytes).filter(|&b| b > 0))).collect();
         within(&mut check, "memory of the engine", limit, &peaks, megabytes);
     }
     if let &Some(limit) = max_in_flight {

@@ -195,6 +195,7 @@ pub(crate) fn healthy() -> TrialRecord {
         artifacts: None,
         reproduce: String::new(),
         psql: None,
+        in_set: None,
         broken: None,
     }
 }

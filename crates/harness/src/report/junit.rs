@@ -8,7 +8,7 @@ use crate::oracle::{Judgement, Verdict};
 use crate::selftest::SelfTest;
 use crate::trial::record::{RunRecord, TrialRecord};
 
-use super::{scrub, words};
+use super::{compared, scrub, words};
 
 /// The document.
 ///
@@ -25,7 +25,10 @@ pub fn report(run: &RunRecord) -> Report {
     report.set_time(Duration::from_micros(run.run_us));
     if let Some(test) = &run.selftest {
         report.add_test_suite(of_selftest(test));
-        return report.to_string();
+        return report;
+    }
+    if let Some(view) = compared::View::of(run) {
+        report.add_test_suite(compared::junit::suite(&view));
     }
     for trial in &run.trials {
         report.add_test_suite(suite(run, trial));

@@ -2,6 +2,7 @@
 //!
 //! Every text passes [`scrub()`] last, so that no password leaves by any field.
 
+pub mod compared;
 pub mod groups;
 pub mod html;
 pub mod index;

@@ -4,7 +4,7 @@ use crate::oracle::{Verdict, exit_code, outcome};
 use crate::selftest::SelfTest;
 use crate::trial::record::{RunRecord, TrialRecord};
 
-use super::{format, words};
+use super::{compared, format, words};
 
 /// A verdict and what led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Overall {
     pub not_judged: usize,
     /// Whether it is the verdict of the harness's test of itself.
     pub selftest: bool,
+    /// What a comparison came to, where the run is one and every invariant held.
+    pub compared: Option<compared::Conclusion>,
 }
 
 /// A trial's verdict. A fault that did not fire, a broken environment, or no judged oracle makes it unknown, also when its
@@ -104,7 +106,8 @@ pub fn of_run(run: &RunRecord) -> Overall {
         reasons.push("No trial was recorded.".to_string());
     }
     let mut counted = outcome(&run.trials);
-    let mut not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
+    let mut not_judged =
+        run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
     let mut verdict = verdict;
     if let Some(search) = &run.search {
         // Of a search only some trials are kept whole; all of them count.
@@ -116,10 +119,16 @@ pub fn of_run(run: &RunRecord) -> Overall {
         if worst.is_none() {
             reasons.push("No point was tried.".to_string());
         }
-        verdict = [verdict, worst.unwrap_or(Verdict::Unknown)].into_iter().max_by_key(|v| severity(*v)).unwrap_or(verdict);
+        verdict =
+            [verdict, worst.unwrap_or(Verdict::Unknown)].into_iter().max_by_key(|v| severity(*v)).unwrap_or(verdict);
     }
     let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
-    Overall { verdict, reasons, held, violated, unknown, not_judged, selftest: false }
+    let compared = compared::View::of(run).filter(|_| verdict == Verdict::Held).map(|view| {
+        reasons.extend(view.results.against());
+        reasons.extend(view.results.open());
+        view.conclusion()
+    });
+    Overall { verdict, reasons, held, violated, unknown, not_judged, selftest: false, compared }
 }
 
 /// The verdict of the harness's test of itself: its trials are wrong on purpose, and violated when all is well.
@@ -127,7 +136,8 @@ fn of_selftest(run: &RunRecord, test: &SelfTest) -> Overall {
     let verdict = if test.passed() { Verdict::Held } else { Verdict::Violated };
     let counted = outcome(&run.trials);
     let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
-    Overall { verdict, reasons: test.failures.clone(), held, violated, unknown, not_judged: 0, selftest: true }
+    let reasons = test.failures.clone();
+    Overall { verdict, reasons, held, violated, unknown, not_judged: 0, selftest: true, compared: None }
 }
 
 fn severity(v: Verdict) -> u8 {
@@ -145,9 +155,10 @@ pub const INTERRUPTED: u8 = 130;
 /// Exit code of a run by DESIGN 10: 130 interrupted, 4 violated or unknown, 0 held.
 #[must_use]
 pub fn exit_code_of(run: &RunRecord) -> u8 {
-    match of_run(run).verdict {
+    let overall = of_run(run);
+    match overall.verdict {
         _ if run.interrupted => INTERRUPTED,
-        Verdict::Held => exit_code::PASS,
+        Verdict::Held => overall.compared.map_or(exit_code::PASS, compared::Conclusion::exit_code),
         Verdict::Violated | Verdict::Unknown | Verdict::NotJudged => exit_code::INVARIANT,
     }
 }
@@ -156,6 +167,9 @@ impl Overall {
     /// The verdict as a headline.
     #[must_use]
     pub fn headline(&self) -> &'static str {
+        if let Some(compared) = self.compared {
+            return compared.headline();
+        }
         match self.verdict {
             Verdict::Held if self.selftest => "The oracles bite",
             _ if self.selftest => "The oracles cannot be trusted",
@@ -163,6 +177,12 @@ impl Overall {
             Verdict::Violated => "An invariant was violated",
             Verdict::Unknown | Verdict::NotJudged => "It could not be told",
         }
+    }
+
+    /// The verdict's CSS class: that of what went wrong, were it only a criterion.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        words::class(self.compared.map_or(self.verdict, compared::Conclusion::as_verdict))
     }
 
     /// The tally in a sentence: `42 judgements held, 1 violated, 2 unknown; 3 not judged`.

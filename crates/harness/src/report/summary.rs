@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub, search, selftest};
+use super::{compared, format, notes, overall, scrub, search, selftest};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -37,13 +37,7 @@ pub fn markdown(run: &RunRecord) -> String {
         return scrub(&(head + &selftest::markdown(test, escape)));
     }
     let mut out = format!("## {}: {}\n\n", escape(&run.scenario), overall.headline().to_lowercase());
-    let _ = writeln!(
-        out,
-        "{} · {} in {}\n",
-        overall.tally(),
-        notes::trials(run),
-        format::duration(run.run_us as f64)
-    );
+    let _ = writeln!(out, "{} · {} in {}\n", overall.tally(), notes::trials(run), format::duration(run.run_us as f64));
     if let Some(found) = &run.search {
         for line in search::lines(found) {
             let _ = writeln!(out, "    {line}");
@@ -62,7 +56,9 @@ pub fn markdown(run: &RunRecord) -> String {
     if !overall.reasons.is_empty() {
         out.push('\n');
     }
-    if !groups.is_empty() {
+    if let Some(view) = compared::View::of(run) {
+        out.push_str(&compared::markdown::tables(&view));
+    } else if !groups.is_empty() {
         verdicts(&mut out, &groups);
         figures(&mut out, &groups);
     }

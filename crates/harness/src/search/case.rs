@@ -219,9 +219,7 @@ pub fn kinds(pass: &Pass, own_server: Option<bool>) -> Vec<Kind> {
     }
     put(Trigger::Request, Action::Crash, pass.requests);
     let units = pass.steps.get(&Step::AfterCommit).copied().unwrap_or(0);
-    for action in
-        [Action::DbDeadlock, Action::DbSerialization, Action::DbLockTimeout, Action::DbStatementTimeout]
-    {
+    for action in [Action::DbDeadlock, Action::DbSerialization, Action::DbLockTimeout, Action::DbStatementTimeout] {
         put(Trigger::Commit, action, units.into());
         // Later revisions may insert no lap at all.
         if pass.number == 1 {

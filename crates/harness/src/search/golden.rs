@@ -78,7 +78,13 @@ impl Golden {
     ///
     /// # Errors
     /// See [`NotGolden`].
-    pub async fn make(runner: &Runner<'_>, profile: &str, steps: bool, wire: bool, times: usize) -> Result<Self, NotGolden> {
+    pub async fn make(
+        runner: &Runner<'_>,
+        profile: &str,
+        steps: bool,
+        wire: bool,
+        times: usize,
+    ) -> Result<Self, NotGolden> {
         let mut plan = runner.plan(profile, Vec::new());
         plan.count_frames = wire;
         let half = attempt::sends_statements(runner.lab.engine_of(&plan), &plan).await;

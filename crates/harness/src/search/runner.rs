@@ -115,9 +115,8 @@ impl Runner<'_> {
         if !record.faults.iter().any(|f| f.fired.is_some()) {
             return;
         }
-        let overtaken = |f: &FaultRecord| {
-            f.fired.is_none() && matches!(f.missed, Some(Missed::NotReached | Missed::NotMet))
-        };
+        let overtaken =
+            |f: &FaultRecord| f.fired.is_none() && matches!(f.missed, Some(Missed::NotReached | Missed::NotMet));
         if !record.faults.iter().any(overtaken) {
             return;
         }

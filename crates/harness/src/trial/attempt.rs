@@ -29,11 +29,16 @@ pub struct EngineSpec {
     pub program: PathBuf,
     /// Arguments, with the placeholders `{track}` and `{event_id}`.
     pub args: Vec<String>,
-    /// Whether it is the built-in engine, which can be asked for its settings.
+    /// Whether it is the built-in engine or another build of it, which can be asked for its settings.
     pub built_in: bool,
     /// Whether its content hashes are the built-in engine's, which can recompute them.
     pub hashes: bool,
+    /// What stands ahead of the verb where it is: a harness has the engine under a hidden verb, `ingest` is the engine.
+    pub prefix: Vec<String>,
 }
+
+/// The hidden verb under which a harness is the engine.
+const HIDDEN: &str = "__engine";
 
 impl EngineSpec {
     /// The built-in engine: this program, with a hidden verb.
@@ -41,8 +46,16 @@ impl EngineSpec {
     /// # Errors
     /// When the system does not tell where this program is.
     pub fn built_in() -> std::io::Result<Self> {
-        let args = ["__engine", "event", "--track", "{track}", "{event_id}"].map(str::to_owned).to_vec();
-        Ok(Self { program: std::env::current_exe()?, args, built_in: true, hashes: true })
+        Ok(Self::of_build(std::env::current_exe()?, true))
+    }
+
+    /// A build of the built-in engine: a program that is a harness, or one that is `ingest`.
+    #[must_use]
+    pub fn of_build(program: PathBuf, harness: bool) -> Self {
+        let prefix = if harness { vec![HIDDEN.to_owned()] } else { Vec::new() };
+        let event = ["event", "--track", "{track}", "{event_id}"].map(str::to_owned);
+        let args = prefix.iter().cloned().chain(event).collect();
+        Self { program, args, built_in: true, hashes: true, prefix }
     }
 
     /// Another engine: program and arguments. A program without a slash is looked for on `PATH`.
@@ -61,7 +74,7 @@ impl EngineSpec {
         let program = found
             .filter(|p| p.is_file())
             .ok_or_else(|| std::io::Error::other(format!("there is no program `{program}`")))?;
-        Ok(Self { program, args: args.to_vec(), built_in: false, hashes: false })
+        Ok(Self { program, args: args.to_vec(), built_in: false, hashes: false, prefix: Vec::new() })
     }
 }
 
@@ -314,6 +327,9 @@ fn environment(watch: &Watch<'_>, feed_path: Option<&Path>) -> BTreeMap<String, 
     if let Some(path) = feed_path {
         vars.insert(env::HARNESS_FEED.to_owned(), path.into());
     }
+    if watch.plan.delay > 0.0 {
+        vars.insert(env::HARNESS_DELAY.to_owned(), watch.plan.delay.to_string().into());
+    }
     vars.extend(settings(watch.plan));
     vars
 }
@@ -345,13 +361,16 @@ pub async fn recompute_hashes(
         }
         return Ok(());
     }
-    // The settings of another engine mean nothing to it.
-    let env = if watch.spec.built_in { environment(watch, None) } else { connection(watch) };
-    let program = std::env::current_exe().map_err(Broken::io("finding this program"))?;
-    let mut command = tokio::process::Command::new(program);
+    // The settings of another engine mean nothing to the built-in one, which then looks for it.
+    let (spec, env) = match watch.spec.built_in {
+        true => (watch.spec.clone(), environment(watch, None)),
+        false => (EngineSpec::built_in().map_err(Broken::io("finding this program"))?, connection(watch)),
+    };
+    let mut command = tokio::process::Command::new(&spec.program);
     sandbox::process::die_with_us(command.as_std_mut());
     let output = command
-        .args(["__engine", "status", "--json", "--rehash"])
+        .args(&spec.prefix)
+        .args(["status", "--json", "--rehash"])
         .arg(watch.revision.event_id.to_string())
         .envs(env)
         .stdin(std::process::Stdio::null())
@@ -392,7 +411,8 @@ pub async fn sends_statements(spec: &EngineSpec, plan: &TrialPlan) -> Result<boo
         return Ok(false);
     }
     let output = tokio::process::Command::new(&spec.program)
-        .args(["__engine", "settings", "--json"])
+        .args(&spec.prefix)
+        .args(["settings", "--json"])
         .envs(settings(plan))
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)

@@ -23,16 +23,12 @@ pub fn build(path: &Path) -> Result<Build, Failure> {
         .output()
         .map_err(|e| bad(format!("it cannot be started: {e}")))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let event = ["event", "--track", "{track}", "{event_id}"].map(str::to_owned);
-    let spec = match version.split_whitespace().next() {
-        Some("harness") => EngineSpec {
-            program,
-            args: std::iter::once("__engine".to_owned()).chain(event).collect(),
-            built_in: true,
-        },
-        Some("ingest") => EngineSpec { program, args: event.to_vec(), built_in: false },
+    let harness = match version.split_whitespace().next() {
+        Some("harness") => true,
+        Some("ingest") => false,
         _ => return Err(bad("its --version says neither `harness` nor `ingest`".to_owned())),
     };
+    let spec = EngineSpec::of_build(program, harness);
     let hash = resources::file_hash(&spec.program).map_err(|e| bad(e.to_string()))?;
     let engine = spec.program.display().to_string();
     Ok((spec, BaseBuild { engine, hash, revision: None }))

@@ -166,13 +166,7 @@ fn header(
 }
 
 /// What times can be compared with.
-fn time_by(
-    args: &Args,
-    baseline: Option<&gate::Baseline>,
-    base: bool,
-    unlike: &Unlike,
-    here: &Conditions,
-) -> TimeBy {
+fn time_by(args: &Args, baseline: Option<&gate::Baseline>, base: bool, unlike: &Unlike, here: &Conditions) -> TimeBy {
     let not_judged = |why: String| TimeBy::NotJudged { why };
     if here.build_profile == "debug" {
         return not_judged("this is a debug build, whose times say nothing about a release".to_owned());
