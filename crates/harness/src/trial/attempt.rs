@@ -176,6 +176,7 @@ async fn one(
         fetched: digest.fetched,
         commits: digest.units,
         batches: digest.batches,
+        rows_told: digest.rows_told,
         laps_sent: digest.laps_sent,
         laps_committed: digest.laps_committed,
         last_step: digest.last_step,
