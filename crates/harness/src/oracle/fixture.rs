@@ -104,6 +104,7 @@ fn attempt(pid: u32, started_us: u64) -> Attempt {
         fetched: 3,
         commits: 1,
         batches: 1,
+        rows_told: None,
         laps_sent: 0,
         laps_committed: 0,
         write_stage_us: 0,

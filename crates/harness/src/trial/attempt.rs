@@ -198,6 +198,7 @@ async fn one(
         fetched: digest.fetched,
         commits: digest.units,
         batches: digest.batches,
+        rows_told: digest.rows_told,
         laps_sent: digest.laps_sent,
         laps_committed: digest.laps_committed,
         write_stage_us: digest.write_us,

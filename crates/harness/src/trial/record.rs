@@ -226,6 +226,9 @@ pub struct Attempt {
     /// Lap batches written.
     #[serde(default)]
     pub batches: u64,
+    /// Rows of its committed units, where its feed told them all; `None`: it did not, or ended around a COMMIT.
+    #[serde(default)]
+    pub rows_told: Option<Changes>,
     /// Laps sent to PostgreSQL, committed or not, where the feed told.
     #[serde(default)]
     pub laps_sent: u64,
