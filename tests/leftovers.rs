@@ -271,7 +271,10 @@ fn the_doctor_and_the_next_run_remove_the_small_disk_and_the_control_group_of_a_
     let args = ["--fault", "unit-begun#1=db-full:100s", "--fault", "race-fetched#999=out-of-memory"];
     let mounts = |world: &World| {
         let all = fs::read_to_string("/proc/self/mounts").unwrap();
-        all.lines().filter(|line| line.contains(world.at("tmp").to_str().unwrap())).map(str::to_owned).collect::<Vec<_>>()
+        all.lines()
+            .filter(|line| line.contains(world.at("tmp").to_str().unwrap()))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     for cleaner in ["the doctor", "the next run"] {
         let world = World::new();

@@ -129,7 +129,8 @@ pub fn main() -> u8 {
 
 fn logging(verbose: u8) {
     let level = match verbose {
-        0 => "warn,sqlx::query=error",
+        // What a server says as it is killed is no news to who killed it.
+        0 => "warn,sqlx=error",
         1 => "info,sqlx=error",
         _ => "debug,sqlx=info,hyper=info",
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use crate::oracle::{Judgement, Verdict};
+use crate::search::record::SearchRecord;
 use crate::selftest::SelfTest;
 use crate::trial::record::{RunRecord, TrialRecord};
 
@@ -33,7 +34,9 @@ pub fn report(run: &RunRecord) -> Report {
     for trial in &run.trials {
         report.add_test_suite(suite(run, trial));
     }
-    if run.trials.is_empty() {
+    if let Some(search) = &run.search {
+        report.add_test_suite(points(run, search));
+    } else if run.trials.is_empty() {
         // An empty document would count as a pass.
         let mut suite = TestSuite::new("no trial");
         suite.add_test_case(error("trials", &run.scenario, "No trial was recorded."));
@@ -61,6 +64,39 @@ fn of_selftest(test: &SelfTest) -> TestSuite {
         status.set_message(scrub(&test.failures.join("; ")));
     }
     suite.add_test_case(TestCase::new("the whole", status));
+    suite
+}
+
+/// A suite with a case for every trial of a search.
+fn points(run: &RunRecord, search: &SearchRecord) -> TestSuite {
+    let class = format!("{}.search", run.scenario);
+    let mut suite = TestSuite::new("search");
+    suite.set_time(Duration::from_micros(search.search_us));
+    for point in &search.points {
+        let name = super::search::title(point);
+        if point.verdict == Verdict::Held {
+            let mut case = TestCase::new(scrub(&name), TestCaseStatus::success());
+            case.set_classname(scrub(&class));
+            suite.add_test_case(case);
+            continue;
+        }
+        let kind = match point.verdict {
+            Verdict::Violated => NonSuccessKind::Failure,
+            _ => NonSuccessKind::Error,
+        };
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_message(scrub(&point.reasons.join("; ")));
+        status.set_type(point.verdict.to_string());
+        if let Some(command) = &point.reproduce {
+            status.set_description(scrub(&format!("Run it again: {command}")));
+        }
+        let mut case = TestCase::new(scrub(&name), status);
+        case.set_classname(scrub(&class));
+        suite.add_test_case(case);
+    }
+    if search.points.is_empty() {
+        suite.add_test_case(error("points", &class, "Nothing was tried."));
+    }
     suite
 }
 

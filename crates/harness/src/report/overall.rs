@@ -102,33 +102,38 @@ pub fn of_run(run: &RunRecord) -> Overall {
         .into_iter()
         .flat_map(|(trial, o)| o.reasons.into_iter().map(move |r| format!("Trial {trial}: {r}")))
         .collect();
-    if run.trials.is_empty() {
-        reasons.push("No trial was recorded.".to_string());
-    }
-    let mut counted = outcome(&run.trials);
-    let mut not_judged =
-        run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
-    let mut verdict = verdict;
-    if let Some(search) = &run.search {
-        // Of a search only some trials are kept whole; all of them count.
-        let of = |v: Verdict| search.judgements.get(&v).map_or(0, |&n| usize::try_from(n).unwrap_or(usize::MAX));
-        (counted.held, counted.violated, counted.unknown) =
-            (of(Verdict::Held), of(Verdict::Violated), of(Verdict::Unknown));
-        not_judged = of(Verdict::NotJudged);
-        let worst = search.points.iter().map(|p| p.verdict).max_by_key(|v| severity(*v));
-        if worst.is_none() {
-            reasons.push("No point was tried.".to_string());
+    let counted = outcome(&run.trials);
+    let not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
+    let Some(search) = &run.search else {
+        if run.trials.is_empty() {
+            reasons.push("No trial was recorded.".to_string());
         }
-        verdict =
-            [verdict, worst.unwrap_or(Verdict::Unknown)].into_iter().max_by_key(|v| severity(*v)).unwrap_or(verdict);
+        let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
+        let compared = compared::View::of(run).filter(|_| verdict == Verdict::Held).map(|view| {
+            reasons.extend(view.results.against());
+            reasons.extend(view.results.open());
+            view.conclusion()
+        });
+        return Overall { verdict, reasons, held, violated, unknown, not_judged, selftest: false, compared };
+    };
+    // Of a search only some trials are kept whole, none where all held; all of them count.
+    if search.points.is_empty() {
+        reasons.push("Nothing was tried.".to_string());
     }
-    let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
-    let compared = compared::View::of(run).filter(|_| verdict == Verdict::Held).map(|view| {
-        reasons.extend(view.results.against());
-        reasons.extend(view.results.open());
-        view.conclusion()
-    });
-    Overall { verdict, reasons, held, violated, unknown, not_judged, selftest: false, compared }
+    let kept = run.trials.iter().map(|t| of_trial(t).verdict);
+    let worst = search.points.iter().map(|p| p.verdict).chain(kept).max_by_key(|v| severity(*v));
+    let verdict = worst.filter(|_| !search.points.is_empty()).unwrap_or(Verdict::Unknown);
+    let of = |v: Verdict| search.judgements.get(&v).map_or(0, |&n| usize::try_from(n).unwrap_or(usize::MAX));
+    Overall {
+        verdict,
+        reasons,
+        held: of(Verdict::Held),
+        violated: of(Verdict::Violated),
+        unknown: of(Verdict::Unknown),
+        not_judged: of(Verdict::NotJudged),
+        selftest: false,
+        compared: None,
+    }
 }
 
 /// The verdict of the harness's test of itself: its trials are wrong on purpose, and violated when all is well.

@@ -25,7 +25,7 @@ pub fn lines(search: &SearchRecord) -> Vec<String> {
     let width = search.parts.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
     let mut lines: Vec<String> =
         search.parts.iter().map(|p| format!("{:width$}  {}", p.name, tried(search.verb, p))).collect();
-    if search.parts.len() > 1 {
+    if search.parts.len() > 1 && search.verb == Verb::Sweep {
         let (tried, of) = search.parts.iter().fold((0, 0), |(t, o), p| (t + p.tried, o + p.of));
         let all = Part { name: String::new(), tried, of };
         lines.push(format!("{:width$}  {}", "all", self::tried(search.verb, &all)));

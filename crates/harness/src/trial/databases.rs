@@ -63,11 +63,18 @@ impl Databases {
         sqlx::raw_sql("SET LOCAL client_min_messages = warning; DROP SCHEMA IF EXISTS harness CASCADE")
             .execute(&mut *tx)
             .await?;
-        if !layout.empty.is_empty() {
-            let sql = format!("TRUNCATE {} RESTART IDENTITY", layout.empty.join(", "));
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+        // TRUNCATE makes new files, which costs more than to delete a few thousand rows. Everything goes, so no key need be looked up.
+        let mut sql = "SET LOCAL session_replication_role = replica;".to_owned();
+        for table in &layout.empty {
+            sql += &format!(" DELETE FROM {table};");
         }
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
         tx.commit().await?;
+        if !layout.empty.is_empty() {
+            sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {}", layout.empty.join(", "))))
+                .execute(&mut connection)
+                .await?;
+        }
         let relations: i64 = sqlx::query_scalar(RELATIONS).fetch_one(&mut connection).await?;
         let others: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",

@@ -17,7 +17,7 @@ use super::measure::{self, Around};
 use super::measuring::{Begun, Measured};
 use super::observe::database::{self, Expected};
 use super::observe::sampler::{Sampler, Seen};
-use super::observe::{aftermath, statements};
+use super::observe::{aftermath, changes, statements};
 use super::plan::{Revision, TrialPlan};
 use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, Snapshot, StatementCost, TrialRecord};
 use crate::clock::{monotonic_us, now_rfc3339};
@@ -382,7 +382,9 @@ impl Trial<'_> {
     ) -> Result<Ingested, Broken> {
         let role = self.lab.server.engine_role();
         // What is there before, so that it can be told what changed.
-        database::keep_rows(self.pool, &self.lab.map, revision.event_id, !self.plan.faults.is_empty()).await?;
+        let laps = self.plan.revisions.iter().map(|r| r.laps()).max().unwrap_or(0);
+        let safely = !self.plan.faults.is_empty();
+        let before = changes::keep_rows(self.pool, &self.lab.map, revision.event_id, laps, safely).await?;
         let horizon = database::horizon(self.pool).await?;
         let alone = match self.plan.side_by_side {
             true => None,
@@ -441,7 +443,7 @@ impl Trial<'_> {
         let mut observed =
             database::snapshot(self.pool, &self.lab.map, revision.event_id, &expected, Some(horizon)).await?;
         attempt::recompute_hashes(&watch, &mut observed, earlier).await?;
-        let changes = database::changes(self.pool, &self.lab.map, revision.event_id).await?;
+        let changes = changes::changes(self.pool, &self.lab.map, revision.event_id, &before).await?;
 
         let wall_us = match (attempts.first(), attempts.last()) {
             (Some(first), Some(last)) => last.attempt.ended_us.saturating_sub(first.attempt.started_us),

@@ -189,6 +189,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
                 ("shared_buffers".to_string(), "128MB".to_string()),
                 ("synchronous_commit".to_string(), "on".to_string()),
             ]),
+            data_in_memory: false,
             engine_path: "/opt/harness/harness".to_string(),
             engine_hash: "md5:9e107d9d372bb6826bd81d3542a419d6".to_string(),
             build_profile: "release".to_string(),

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use contract::feed::{Changes, Counts};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::synth::rows::RowMap;
@@ -232,73 +231,6 @@ async fn rewritten(tx: &mut PgConnection, event: i64, horizon: u64) -> sqlx::Res
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(|(table, n)| (table, unsigned(n))).collect())
-}
-
-/// Keeps the rows as they are now in a schema of the harness's own, so that [`changes`] can tell what an ingestion did.
-/// `safely`: so that they outlive a crash of the server, and go with it to a standby.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64, safely: bool) -> sqlx::Result<()> {
-    let unlogged = if safely { "" } else { "UNLOGGED" };
-    let mut tx = pool.begin().await?;
-    sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS harness").execute(&mut *tx).await?;
-    for kind in counted() {
-        let (table, key, value) = (kind.name(), kind.key_sql(), kind.value_sql());
-        let Some(rows) = map.sql(kind) else { continue };
-        let sql = format!(
-            "DROP TABLE IF EXISTS harness.{table}; \
-             CREATE {unlogged} TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
-             FROM ({}) AS t (grp, line)",
-            rows.replace("$1", &event_id.to_string())
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
-    }
-    tx.commit().await
-}
-
-/// What changed since [`keep_rows`]: rows matched by natural key.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn changes(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Result<Changes> {
-    let mut changes = Changes::default();
-    for kind in counted() {
-        let (table, key, value) = (kind.name(), kind.key_sql(), kind.value_sql());
-        let Some(rows) = map.sql(kind) else { continue };
-        let sql = format!(
-            "SELECT count(*) FILTER (WHERE a.key IS NULL), count(*) FILTER (WHERE a.line <> b.line), \
-                    count(*) FILTER (WHERE b.key IS NULL), count(*) FILTER (WHERE a.line = b.line) \
-             FROM harness.{table} a FULL JOIN (SELECT {key} AS key, {value} AS line \
-                  FROM ({rows}) AS t (grp, line)) b ON a.key = b.key"
-        );
-        let (inserted, updated, deleted, unchanged): (i64, i64, i64, i64) = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(i64::try_from(event_id).map_err(|e| sqlx::Error::Protocol(e.to_string()))?)
-            .fetch_one(pool)
-            .await?;
-        *slot(&mut changes, kind) = Counts {
-            inserted: unsigned(inserted),
-            updated: unsigned(updated),
-            deleted: unsigned(deleted),
-            unchanged: unsigned(unchanged),
-        };
-    }
-    Ok(changes)
-}
-
-/// Tables of which an engine reports counts.
-fn counted() -> [RowKind; 5] {
-    [RowKind::Drivers, RowKind::Entries, RowKind::Races, RowKind::Results, RowKind::Laps]
-}
-
-fn slot(changes: &mut Changes, kind: RowKind) -> &mut Counts {
-    match kind {
-        RowKind::Drivers => &mut changes.drivers,
-        RowKind::Entries => &mut changes.entries,
-        RowKind::Races | RowKind::Tracks | RowKind::Events => &mut changes.races,
-        RowKind::Results => &mut changes.results,
-        RowKind::Laps => &mut changes.laps,
-    }
 }
 
 #[cfg(test)]

@@ -202,9 +202,8 @@ mod tests {
         let step = |name: &str, armed: &str| {
             format!(r#"{{"t_us":7,"pid":2,"step":{{"name":"{name}","occurrence":1,"unit":1{armed}}}}}"#)
         };
-        let of = |lines: &[&str]| {
-            digest(&feed::read(&format!("{}\n", lines.join("\n"))).0, &mut BTreeMap::new()).rows_told
-        };
+        let of =
+            |lines: &[&str]| digest(&feed::read(&format!("{}\n", lines.join("\n"))).0, &mut BTreeMap::new()).rows_told;
         let (begun, before) = (step("unit-begun", ""), step("before-commit", ""));
         let killed = step("before-commit", r#","armed":"kill""#);
         assert_eq!(of(&[&begun, &before, committed, unit]).unwrap().laps.inserted, 30);
