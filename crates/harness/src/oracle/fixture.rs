@@ -157,7 +157,7 @@ fn pages(ingestion: u32) -> impl Iterator<Item = PageRequests> {
 }
 
 /// Everything as it should be.
-pub(super) fn healthy() -> TrialRecord {
+pub(crate) fn healthy() -> TrialRecord {
     TrialRecord {
         schema: SCHEMA,
         trial: 1,

@@ -14,7 +14,7 @@ mod counts;
 mod durable;
 mod exit;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod no_rewrite;
 mod polite;
 mod same_content;

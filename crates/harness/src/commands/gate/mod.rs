@@ -21,6 +21,9 @@ use crate::trial::record::RunRecord;
 /// Pairs of a set.
 const PAIRS: u32 = 10;
 
+/// Pairs that a baseline is made of: later runs are compared with its interval, so it is a narrower one.
+const BASELINE_PAIRS: u32 = 20;
+
 /// Trials of a set, besides the first, where no times are compared: counts do not scatter.
 const TRIALS: u32 = 2;
 
@@ -149,7 +152,11 @@ fn header(
     let here = Conditions::of(&record.environment);
     let unlike = baseline.as_ref().map(|b| b.unlike(&work, &here)).unwrap_or_default();
     let time = time_by(args, baseline.as_ref(), base.is_some(), &unlike, &here);
-    let few = matches!(time, TimeBy::NotJudged { .. });
+    let pairs = match time {
+        TimeBy::NotJudged { .. } => TRIALS,
+        TimeBy::Reference if baseline.is_none() => args.pairs.unwrap_or(BASELINE_PAIRS),
+        TimeBy::Reference | TimeBy::BaseBuild => args.pairs.unwrap_or(PAIRS),
+    };
     GateRecord {
         baseline_name: name,
         baseline,
@@ -157,7 +164,7 @@ fn header(
         base: base.map(|(_, build)| build.clone()),
         time,
         unlike,
-        pairs: if few { TRIALS } else { args.pairs.unwrap_or(PAIRS) },
+        pairs,
         places: Vec::new(),
         references: Vec::new(),
         saved: None,

@@ -118,10 +118,10 @@ fn change(d: f64) -> String {
 
 /// An interval: `−2.1 … +3.9 %`.
 fn interval(comparison: &Comparison) -> String {
-    if comparison.low == comparison.high {
-        return change(comparison.low);
-    }
     let (low, high) = (change(comparison.low), change(comparison.high));
+    if low == high {
+        return low;
+    }
     format!("{} … {high}", low.strip_suffix(" %").unwrap_or(&low))
 }
 
