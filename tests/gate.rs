@@ -83,14 +83,20 @@ fn an_unchanged_build_passes_and_leaves_a_report() {
     let (output, reports) = BENCH.against_base(&[]);
     let stdout = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{stdout}\n{}", text(&output.stderr));
-    for part in
-        ["Passed", "baseline base", "debug build", "with mid-batch#1 = crash: held", "with before-commit#1 = db-reset: held"]
-    {
+    for part in [
+        "Passed",
+        "baseline base",
+        "debug build",
+        "with mid-batch#1 = crash: held",
+        "with before-commit#1 = db-reset: held",
+    ] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
     assert!(!stdout.contains("::error"), "{stdout}");
     let gate = gate_json(&reports);
-    for metric in ["statements", "round_trips", "pages", "rows_written", "wal_bytes", "again_statements", "rows_rewritten"] {
+    for metric in
+        ["statements", "round_trips", "pages", "rows_written", "wal_bytes", "again_statements", "rows_rewritten"]
+    {
         assert_eq!(verdict_of(&gate, metric), "pass", "{metric}: {gate:#}");
     }
     assert_eq!(verdict_of(&gate, "event_us"), "not judged");

@@ -3,9 +3,11 @@
 //!
 //! Everything from the observations on is a pure function of recorded data: it runs again on a stored run.
 
+pub mod ab;
 pub mod clock;
 pub mod commands;
 pub mod faults;
+pub mod format;
 pub mod gate;
 pub mod nearest;
 pub mod oracle;

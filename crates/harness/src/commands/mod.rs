@@ -1,5 +1,6 @@
 //! The command line: one file per verb, thin.
 
+mod ab;
 mod completions;
 mod doctor;
 mod failure;
@@ -28,10 +29,17 @@ pub const ENVIRONMENT: u8 = 5;
 /// Exit code after Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
+/// Version and kind of build: who compares two builds must know whether one is a debug build.
+const VERSION: &str = if cfg!(debug_assertions) {
+    concat!(env!("CARGO_PKG_VERSION"), " (debug build)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (release build)")
+};
+
 #[derive(Parser)]
 #[command(
     name = "harness",
-    version,
+    version = VERSION,
     about = "Load-testing and failure-injection harness for LiveRC ingestion engines",
     after_help = "Exit codes: 0 pass · 1 regression or criterion missed · 2 usage or configuration · 3 inconclusive \
                   (only with --strict) · 4 an invariant violated or unknown · 5 the environment failed · 130 interrupted"
@@ -48,6 +56,8 @@ struct Cli {
 enum Verb {
     /// Run a scenario: ingest, verify every row, measure, report
     Run(Box<run::Args>),
+    /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
+    Ab(Box<ab::Args>),
     /// Fail when a change made ingestion slower, chattier or unsafe, and say why
     Gate(Box<gate::Args>),
     /// List scenarios, oracles, steps or faults
@@ -81,6 +91,7 @@ pub fn main() -> u8 {
     logging(cli.verbose);
     let outcome = match cli.verb {
         Verb::Run(args) => run::main(*args),
+        Verb::Ab(args) => ab::main(&args),
         Verb::Gate(args) => gate::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),

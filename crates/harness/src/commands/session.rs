@@ -212,6 +212,7 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         run_us: 0,
         command: command.join(" "),
         environment: session.environment.clone(),
+        comparison: None,
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),
         exit: 0,

@@ -239,7 +239,9 @@ pub enum BaselineError {
         why: String,
     },
     /// Another schema.
-    #[error("{path} has schema {found}, this harness compares with schema {BASELINE_SCHEMA}: make it anew with `harness gate --save-baseline {name}`")]
+    #[error(
+        "{path} has schema {found}, this harness compares with schema {BASELINE_SCHEMA}: make it anew with `harness gate --save-baseline {name}`"
+    )]
     Schema {
         /// Which file.
         path: String,
@@ -256,8 +258,7 @@ impl Baseline {
     /// # Errors
     /// When it is none, or one of another schema.
     pub fn parse(path: &str, name: &str, text: &str) -> Result<Self, BaselineError> {
-        let malformed =
-            |why: String| BaselineError::Malformed { path: path.to_owned(), name: name.to_owned(), why };
+        let malformed = |why: String| BaselineError::Malformed { path: path.to_owned(), name: name.to_owned(), why };
         let value: serde_json::Value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
         // The schema first: a file of another one fails for reasons that would mislead.
         match value.get("schema").and_then(serde_json::Value::as_u64) {

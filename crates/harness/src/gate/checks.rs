@@ -270,8 +270,7 @@ fn judge(
         Finding::Improvement => CheckVerdict::Improvement,
         Finding::Inconclusive => {
             let visible = first.smallest_visible(check.floor, better);
-            check.reason =
-                format!("scattered too widely; a change of {:.0} % could have been seen", visible * 100.0);
+            check.reason = format!("scattered too widely; a change of {:.0} % could have been seen", visible * 100.0);
             CheckVerdict::Inconclusive
         }
         Finding::Regression => CheckVerdict::Regression,

@@ -85,7 +85,8 @@ pub fn environment() -> Environment {
 }
 
 pub fn empty(time: TimeBy, baseline: Option<Baseline>) -> (RunRecord, GateRecord) {
-    let base = (time == TimeBy::BaseBuild).then(|| BaseBuild { engine: "/base".into(), hash: "md5:0".into(), revision: None });
+    let base =
+        (time == TimeBy::BaseBuild).then(|| BaseBuild { engine: "/base".into(), hash: "md5:0".into(), revision: None });
     let run = RunRecord {
         schema: SCHEMA,
         scenario: "gate".into(),
@@ -95,6 +96,7 @@ pub fn empty(time: TimeBy, baseline: Option<Baseline>) -> (RunRecord, GateRecord
         run_us: 30_000_000,
         command: "harness gate".into(),
         environment: environment(),
+        comparison: None,
         trials: Vec::new(),
         interrupted: false,
         exit: 0,

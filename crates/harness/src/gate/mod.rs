@@ -17,8 +17,7 @@ mod fixture;
 mod tests;
 
 pub use baseline::{
-    Ratio,
-    BASELINE_SCHEMA, Baseline, BaselineError, Calls, Conditions, Difference, Range, TimeRatios, Unlike, Work,
+    BASELINE_SCHEMA, Baseline, BaselineError, Calls, Conditions, Difference, Range, Ratio, TimeRatios, Unlike, Work,
 };
 pub use checks::{COUNTED, Check, CheckVerdict, REFERENCE_FLOOR, checks};
 pub use plan::{Pairs, next};

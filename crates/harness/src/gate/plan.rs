@@ -24,9 +24,8 @@ pub fn next(run: &RunRecord, gate: &GateRecord) -> Option<Pairs> {
     if !run.trials.is_empty() && overall::of_run(run).verdict != Verdict::Held {
         return None;
     }
-    let last = |set: u32| {
-        gate.places.iter().filter(|p| p.set == set && p.place.side == Side::B).map(|p| p.place.pair).max()
-    };
+    let last =
+        |set: u32| gate.places.iter().filter(|p| p.set == set && p.place.side == Side::B).map(|p| p.place.pair).max();
     let Some(done) = last(1) else { return Some(Pairs { set: 1, from: 0, to: gate.pairs }) };
     if done < gate.pairs {
         return Some(Pairs { set: 1, from: done + 1, to: gate.pairs });

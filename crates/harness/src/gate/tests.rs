@@ -98,13 +98,13 @@ fn a_regression_that_a_second_set_does_not_find_fails_nothing_unless_strict() {
 fn a_missing_or_empty_sample_fails() {
     let (time, baseline) = by_reference();
     let (mut run, gate) = gated(time.clone(), baseline.clone(), SAME);
-    run.trials.iter_mut().for_each(|t| drop(t.metrics.remove(&Metric::Statements)));
+    run.trials.iter_mut().for_each(|t| t.metrics.retain(|m, _| *m != Metric::Statements));
     let judged = verdict(&run, &gate);
     assert_eq!((judged.exit, found(&judged, Metric::Statements)), (1, CheckVerdict::Missing));
     assert!(annotations(&judged).contains("statements missing"));
 
     let (mut run, gate) = gated(time.clone(), baseline.clone(), SAME);
-    run.trials.iter_mut().skip(4).for_each(|t| drop(t.metrics.remove(&Metric::WriteStage)));
+    run.trials.iter_mut().skip(4).for_each(|t| t.metrics.retain(|m, _| *m != Metric::WriteStage));
     let judged = verdict(&run, &gate);
     assert_eq!((judged.exit, found(&judged, Metric::WriteStage)), (1, CheckVerdict::Missing));
 
@@ -192,7 +192,8 @@ fn what_is_not_comparable_is_refused_by_what_it_concerns() {
 #[test]
 fn what_cannot_be_compared_is_not_judged_and_said() {
     let (mut run, mut gate) = empty(TimeBy::NotJudged { why: "cores: 2 in the baseline, 8 here".into() }, Some(main()));
-    gate.unlike = main().unlike(&work(), &Conditions { postgres_version: "16.1".into(), ..Conditions::of(&environment()) });
+    gate.unlike =
+        main().unlike(&work(), &Conditions { postgres_version: "16.1".into(), ..Conditions::of(&environment()) });
     measure(&mut run, &mut gate, Build { wal: 2.0, time: 9.0, ..SAME });
     let judged = verdict(&run, &gate);
     assert_eq!(judged.exit, 0);

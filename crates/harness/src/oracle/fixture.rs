@@ -193,6 +193,7 @@ pub(crate) fn healthy() -> TrialRecord {
         artifacts: None,
         reproduce: String::new(),
         psql: None,
+        in_set: None,
         broken: None,
     }
 }

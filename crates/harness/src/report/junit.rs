@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 use crate::oracle::{Judgement, Verdict};
 use crate::trial::record::{RunRecord, TrialRecord};
 
-use super::{scrub, words};
+use super::{compared, scrub, words};
 
 /// The document.
 ///
@@ -22,6 +22,9 @@ pub fn xml(run: &RunRecord) -> Result<String, SerializeError> {
 pub fn report(run: &RunRecord) -> Report {
     let mut report = Report::new(scrub(&run.scenario));
     report.set_time(Duration::from_micros(run.run_us));
+    if let Some(view) = compared::View::of(run) {
+        report.add_test_suite(compared::junit::suite(&view));
+    }
     for trial in &run.trials {
         report.add_test_suite(suite(run, trial));
     }

@@ -2,7 +2,7 @@
 //!
 //! Every text passes [`scrub()`] last, so that no password leaves by any field.
 
-pub mod format;
+pub mod compared;
 pub mod groups;
 pub mod html;
 pub mod index;
@@ -16,6 +16,7 @@ pub mod summary;
 pub mod terminal;
 pub mod words;
 
+pub use crate::format;
 use crate::trial::record::RunRecord;
 
 pub use scrub::scrub;

@@ -3,7 +3,7 @@
 use crate::oracle::{Verdict, exit_code, outcome};
 use crate::trial::record::{RunRecord, TrialRecord};
 
-use super::{format, words};
+use super::{compared, format, words};
 
 /// A verdict and what led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Overall {
     pub unknown: usize,
     /// Judgements that the scenario does not list.
     pub not_judged: usize,
+    /// What a comparison came to, where the run is one and every invariant held.
+    pub compared: Option<compared::Conclusion>,
 }
 
 /// A trial's verdict. A fault that did not fire, a broken environment, or no judged oracle makes it unknown, also when its
@@ -99,7 +101,13 @@ pub fn of_run(run: &RunRecord) -> Overall {
     }
     let counted = outcome(&run.trials);
     let not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
-    Overall { verdict, reasons, held: counted.held, violated: counted.violated, unknown: counted.unknown, not_judged }
+    let compared = compared::View::of(run).filter(|_| verdict == Verdict::Held).map(|view| {
+        reasons.extend(view.results.against());
+        reasons.extend(view.results.open());
+        view.conclusion()
+    });
+    let crate::oracle::Outcome { held, violated, unknown, .. } = counted;
+    Overall { verdict, reasons, held, violated, unknown, not_judged, compared }
 }
 
 fn severity(v: Verdict) -> u8 {
@@ -117,9 +125,10 @@ pub const INTERRUPTED: u8 = 130;
 /// Exit code of a run by DESIGN 10: 130 interrupted, 4 violated or unknown, 0 held.
 #[must_use]
 pub fn exit_code_of(run: &RunRecord) -> u8 {
-    match of_run(run).verdict {
+    let overall = of_run(run);
+    match overall.verdict {
         _ if run.interrupted => INTERRUPTED,
-        Verdict::Held => exit_code::PASS,
+        Verdict::Held => overall.compared.map_or(exit_code::PASS, compared::Conclusion::exit_code),
         Verdict::Violated | Verdict::Unknown | Verdict::NotJudged => exit_code::INVARIANT,
     }
 }
@@ -128,11 +137,20 @@ impl Overall {
     /// The verdict as a headline.
     #[must_use]
     pub fn headline(&self) -> &'static str {
+        if let Some(compared) = self.compared {
+            return compared.headline();
+        }
         match self.verdict {
             Verdict::Held => "Every judged invariant held",
             Verdict::Violated => "An invariant was violated",
             Verdict::Unknown | Verdict::NotJudged => "It could not be told",
         }
+    }
+
+    /// The verdict's CSS class: that of what went wrong, were it only a criterion.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        words::class(self.compared.map_or(self.verdict, compared::Conclusion::as_verdict))
     }
 
     /// The tally in a sentence: `42 judgements held, 1 violated, 2 unknown; 3 not judged`.

@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub};
+use super::{compared, format, notes, overall, scrub};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -51,7 +51,9 @@ pub fn markdown(run: &RunRecord) -> String {
     if !overall.reasons.is_empty() {
         out.push('\n');
     }
-    if !groups.is_empty() {
+    if let Some(view) = compared::View::of(run) {
+        out.push_str(&compared::markdown::tables(&view));
+    } else if !groups.is_empty() {
         verdicts(&mut out, &groups);
         figures(&mut out, &groups);
     }

@@ -8,7 +8,7 @@ use crate::stats::Metric;
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::groups::{self, Group};
-use super::{format, notes, overall, scrub, words};
+use super::{compared, format, notes, overall, scrub, words};
 
 /// Whether to colour: on a terminal, unless `NO_COLOR` is set to something (no-color.org).
 #[must_use]
@@ -52,13 +52,17 @@ pub fn text(run: &RunRecord, dir: Option<&Path>, colours: bool) -> String {
     for note in notes::of_run(run) {
         let _ = writeln!(out, "note: {}", clean(&note));
     }
-    if !run.trials.is_empty() {
+    if let Some(view) = compared::View::of(run) {
+        out.push_str(&compared::terminal::text(&view, colours));
+    } else if !run.trials.is_empty() {
         verdicts(&mut out, &groups, paint);
     }
     for trial in &run.trials {
-        story(&mut out, trial, run.trials.len() > MANY_TRIALS, paint);
+        story(&mut out, trial, run.trials.len() > MANY_TRIALS || run.comparison.is_some(), paint);
     }
-    figures(&mut out, &groups, paint);
+    if run.comparison.is_none() {
+        figures(&mut out, &groups, paint);
+    }
     if run.trials.is_empty() {
         for reason in &overall.reasons {
             let _ = writeln!(out, "{}\n", clean(reason));

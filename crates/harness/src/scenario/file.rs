@@ -37,6 +37,8 @@ pub(super) struct File {
     pub limits: Limits,
     #[serde(default)]
     pub expect: Expect,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criteria: Option<Spanned<Criteria>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Spanned<Fault>>,
 }
@@ -266,6 +268,20 @@ pub(super) struct Expect {
     pub failed: Option<Spanned<Vec<NonZeroU32>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Spanned<Vec<Vec<NonZeroU32>>>>,
+}
+
+/// `[criteria]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Criteria {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Spanned<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_rate: Option<Spanned<String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub change: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limit: BTreeMap<Spanned<String>, Spanned<Value>>,
 }
 
 /// `[[fault]]`.

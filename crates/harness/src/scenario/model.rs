@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::EventSpec;
+use crate::ab::Criteria;
 use crate::faults::{Fault, names};
 use crate::oracle::OracleName;
 use crate::quantity::{Bytes, Span, as_text};
@@ -43,6 +44,8 @@ pub struct Scenario {
     pub oracles: Vec<OracleName>,
     /// What may be used.
     pub limits: Limits,
+    /// What a change must bring, for comparisons.
+    pub criteria: Option<Criteria>,
     /// Trials per profile.
     pub trials: u32,
 }

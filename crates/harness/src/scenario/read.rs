@@ -45,8 +45,19 @@ impl Scenario {
     pub fn parse(file: &str, text: &str, known: Known<'_>) -> Result<Self, ScenarioError> {
         let source = Source { file, text };
         let read: file::File = toml::from_str(text).map_err(|e| ScenarioError::of_toml(file, text, &e))?;
-        let file::File { trials, oracles, event, engine, postgres, network, liverc, limits, expect, fault: faults } =
-            read;
+        let file::File {
+            trials,
+            oracles,
+            event,
+            engine,
+            postgres,
+            network,
+            liverc,
+            limits,
+            expect,
+            criteria,
+            fault: faults,
+        } = read;
         let event = event.ok_or_else(|| source.at(0..0, "there is no [event]: a scenario says what is ingested"))?;
         let event = event_of(&source, event)?;
         let revisions = event.revisions.len() + 1;
@@ -76,6 +87,9 @@ impl Scenario {
                 attempts_per_page: limits.attempts_per_page.map(NonZeroU32::get),
             },
             trials: trials.map_or(1, NonZeroU32::get),
+            criteria: criteria
+                .map(|table| super::criteria::read(table, known).map_err(|(span, message)| source.at(span, message)))
+                .transpose()?,
             event,
             faults,
             expect,

@@ -18,8 +18,21 @@ impl Scenario {
     /// The scenario as TOML with nothing left open, the description as its first comment. Reads back equal.
     #[must_use]
     pub fn resolved(&self) -> String {
-        let Self { description, event, engine, network, liverc, faults, expect, oracles, limits, trials, .. } = self;
-        let postgres = self.postgres;
+        let Self {
+            name: _,
+            description,
+            event,
+            engine,
+            postgres,
+            network,
+            liverc,
+            faults,
+            expect,
+            oracles,
+            limits,
+            criteria,
+            trials,
+        } = self;
         let custom = match event.size {
             Size::Custom(totals) => Some(totals),
             Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
@@ -76,6 +89,7 @@ impl Scenario {
                 failed: (!expect.failed.is_empty()).then(|| spanned(races(&expect.failed))),
                 earlier: (!expect.earlier.is_empty()).then(|| spanned(expect.earlier.iter().map(races).collect())),
             },
+            criteria: criteria.as_ref().map(super::criteria::write),
             fault: faults
                 .iter()
                 .map(|f| {

@@ -28,9 +28,14 @@ pub struct EngineSpec {
     pub program: PathBuf,
     /// Arguments, with the placeholders `{track}` and `{event_id}`.
     pub args: Vec<String>,
-    /// Whether it is the built-in engine, which can recompute its content hashes.
+    /// Whether it is the built-in engine or another build of it, which can recompute its content hashes.
     pub built_in: bool,
+    /// What stands ahead of the verb where it is: a harness has the engine under a hidden verb, `ingest` is the engine.
+    pub prefix: Vec<String>,
 }
+
+/// The hidden verb under which a harness is the engine.
+const HIDDEN: &str = "__engine";
 
 impl EngineSpec {
     /// The built-in engine: this program, with a hidden verb.
@@ -38,8 +43,15 @@ impl EngineSpec {
     /// # Errors
     /// When the system does not tell where this program is.
     pub fn built_in() -> std::io::Result<Self> {
-        let args = ["__engine", "event", "--track", "{track}", "{event_id}"].map(str::to_owned).to_vec();
-        Ok(Self { program: std::env::current_exe()?, args, built_in: true })
+        Ok(Self::of_build(std::env::current_exe()?, true))
+    }
+
+    /// A build of the built-in engine: a program that is a harness, or one that is `ingest`.
+    #[must_use]
+    pub fn of_build(program: PathBuf, harness: bool) -> Self {
+        let prefix = if harness { vec![HIDDEN.to_owned()] } else { Vec::new() };
+        let event = ["event", "--track", "{track}", "{event_id}"].map(str::to_owned);
+        Self { program, args: prefix.iter().cloned().chain(event).collect(), built_in: true, prefix }
     }
 
     /// Another engine: program and arguments. A program without a slash is looked for on `PATH`.
@@ -58,7 +70,7 @@ impl EngineSpec {
         let program = found
             .filter(|p| p.is_file())
             .ok_or_else(|| std::io::Error::other(format!("there is no program `{program}`")))?;
-        Ok(Self { program, args: args.to_vec(), built_in: false })
+        Ok(Self { program, args: args.to_vec(), built_in: false, prefix: Vec::new() })
     }
 }
 
@@ -284,6 +296,9 @@ fn environment(watch: &Watch<'_>, feed_path: Option<&Path>) -> BTreeMap<String, 
     if let Some(path) = feed_path {
         vars.insert(env::HARNESS_FEED.to_owned(), path.into());
     }
+    if watch.plan.delay > 0.0 {
+        vars.insert(env::HARNESS_DELAY.to_owned(), watch.plan.delay.to_string().into());
+    }
     vars.extend(settings(watch.plan));
     vars
 }
@@ -307,7 +322,8 @@ pub async fn recompute_hashes(watch: &Watch<'_>, observed: &mut Snapshot) -> Res
     let mut command = tokio::process::Command::new(&watch.spec.program);
     sandbox::process::die_with_us(command.as_std_mut());
     let output = command
-        .args(["__engine", "status", "--json", "--rehash"])
+        .args(&watch.spec.prefix)
+        .args(["status", "--json", "--rehash"])
         .arg(watch.revision.event_id.to_string())
         .envs(environment(watch, None))
         .stdin(std::process::Stdio::null())
@@ -341,7 +357,8 @@ pub async fn sends_statements(spec: &EngineSpec, plan: &TrialPlan) -> Result<boo
         return Ok(false);
     }
     let output = tokio::process::Command::new(&spec.program)
-        .args(["__engine", "settings", "--json"])
+        .args(&spec.prefix)
+        .args(["settings", "--json"])
         .envs(settings(plan))
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)

@@ -140,7 +140,7 @@ async fn add_round_trips(
 ) {
     // What is not reported of statements is not reported of round trips (DESIGN 8).
     let plain = record.ingestions.first().is_some_and(|first| measure::uninterrupted(first, &record.faults));
-    if !plain || plan.once || record.metrics.contains_key(&Metric::RoundTrips) {
+    if !plain || !plan.extras.round_trips || record.metrics.contains_key(&Metric::RoundTrips) {
         return;
     }
     let trips = match plan.round_trips {
@@ -162,6 +162,7 @@ fn blank(plan: &TrialPlan) -> TrialRecord {
         scenario: plan.scenario.clone(),
         profile: plan.profile.clone(),
         settings: plan.settings.clone(),
+        in_set: plan.in_set.clone(),
         seed: plan.seed,
         started_at: now_rfc3339(),
         started_us: monotonic_us(),
@@ -227,6 +228,9 @@ async fn with_database(
     let admin = database.admin_url();
     let pool = PgPoolOptions::new().max_connections(5).connect(admin.expose()).await?;
     let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
+    if let Some(share) = plan.background_errors {
+        liverc.set_background_errors(share, plan.background_seed);
+    }
     liverc.set_latency(plan.network.liverc_latency.map_or(Duration::ZERO, |span| span.0));
     let half_statements = match plan.faults.iter().any(at_mid_batch) {
         true => attempt::sends_statements(lab.engine_of(plan), plan).await?,
@@ -302,7 +306,7 @@ impl Trial<'_> {
         let mut durable = Vec::new();
         let last = self.plan.revisions.len();
         let passes = self.plan.revisions.iter().map(|r| (Purpose::Revision(r.number), r));
-        let again = self.plan.revisions.last().filter(|_| !self.plan.once).map(|r| (Purpose::Again, r));
+        let again = self.plan.revisions.last().filter(|_| self.plan.extras.again).map(|r| (Purpose::Again, r));
         for (index, (purpose, revision)) in passes.chain(again).enumerate() {
             let first = index == 0;
             self.progress.phase(&match purpose {

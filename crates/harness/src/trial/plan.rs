@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::attempt::EngineSpec;
 use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
+use crate::ab::InSet;
 use crate::faults::Fault;
 use crate::oracle::OracleName;
 use crate::scenario::{Network, PageForm, Scenario};
@@ -37,8 +38,6 @@ pub struct TrialPlan {
     pub faults: Vec<Fault>,
     /// Round trips of this profile, where an earlier trial has had them counted.
     pub round_trips: Option<u64>,
-    /// Whether the trial is only measured: no second ingestion of the same pages, and no ingestion to count round trips.
-    pub once: bool,
     /// Oracles that must hold.
     pub oracles: Vec<OracleName>,
     /// Limits for the oracle `bounded`.
@@ -49,6 +48,33 @@ pub struct TrialPlan {
     pub keep: bool,
     /// Engine of this trial, where it is another than the run's.
     pub engine: Option<EngineSpec>,
+    /// What is done beyond the ingestion itself.
+    pub extras: Extras,
+    /// Where it stands in a comparison.
+    pub in_set: Option<InSet>,
+    /// Share of all requests that LiveRC answers with a server error.
+    pub background_errors: Option<f64>,
+    /// Which requests these are.
+    pub background_seed: u64,
+    /// Share of its own time that the engine is made to wait (`HARNESS_DELAY`).
+    pub delay: f64,
+}
+
+/// What a trial does beyond ingesting and comparing every row. A comparison of two sides leaves out what takes time and tells
+/// the same in every pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extras {
+    /// Ingest once more with nothing changed: for `same-content` and `no-rewrite`.
+    pub again: bool,
+    /// Count round trips, in an ingestion of their own where no proxy is in the way.
+    pub round_trips: bool,
+}
+
+impl Extras {
+    /// Everything, as `harness run` does it.
+    pub const ALL: Self = Self { again: true, round_trips: true };
+    /// Nothing: the ingestion, and the comparison of its rows.
+    pub const NONE: Self = Self { again: false, round_trips: false };
 }
 
 /// One revision of an event, with the tables that must come of it. Made once per run: all trials share it.
@@ -97,12 +123,16 @@ impl TrialPlan {
             network: scenario.network,
             faults: scenario.faults.clone(),
             round_trips: None,
-            once: false,
             oracles: scenario.oracles.clone(),
             limits: scenario.limits.clone(),
             reproduce: String::new(),
             keep: false,
             engine: None,
+            extras: Extras::ALL,
+            in_set: None,
+            background_errors: None,
+            background_seed: scenario.event.seed,
+            delay: 0.0,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use contract::feed::{Changes, Failed, Summary};
 use serde::{Deserialize, Serialize};
 
+use crate::ab::{ComparisonRecord, InSet};
 use crate::oracle::Judgement;
 use crate::stats::{Histogram, Metric, Stage};
 pub use crate::synth::rows::RowKind;
@@ -28,6 +29,9 @@ pub struct TrialRecord {
     /// Settings changed from the profile's, for example by `--sweep`.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Where it stands in a comparison of two sides.
+    #[serde(default)]
+    pub in_set: Option<InSet>,
     /// Seed of the generator.
     pub seed: u64,
     /// Wall clock at the start, RFC 3339.
@@ -477,6 +481,9 @@ pub struct RunRecord {
     pub command: String,
     /// Where it ran.
     pub environment: Environment,
+    /// What is compared, where the run is a comparison.
+    #[serde(default)]
+    pub comparison: Option<Box<ComparisonRecord>>,
     /// The trials.
     pub trials: Vec<TrialRecord>,
     /// Whether the user stopped it.

@@ -7,10 +7,17 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::settings::{KEYS, Key};
 
+/// Version and kind of build: who compares two builds must know whether one is a debug build.
+const VERSION: &str = if cfg!(debug_assertions) {
+    concat!(env!("CARGO_PKG_VERSION"), " (debug build)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (release build)")
+};
+
 /// The command `ingest`.
 pub fn command() -> Command {
     Command::new("ingest")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION)
         .about("Reads race meetings from LiveRC and writes them to PostgreSQL")
         .after_help("Exit codes: 0 complete, 75 failed but worth trying again, 2 usage, anything else failed for good.")
         .subcommand_required(true)

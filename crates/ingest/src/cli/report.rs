@@ -25,8 +25,8 @@ pub fn settings(settings: &Settings, as_json: bool) {
     let hidden = |name: &str| KEYS.iter().any(|key| key.name == name && key.hidden);
     let rows = settings.resolved().iter().filter(|r| r.source != Source::Default || !hidden(r.name));
     if as_json {
-        let rows = rows
-            .map(|r| serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() }));
+        let rows =
+            rows.map(|r| serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() }));
         return json(&rows.collect(), true);
     }
     let width = |text: fn(&crate::settings::Resolved) -> usize| rows.clone().map(text).max().unwrap_or(0);

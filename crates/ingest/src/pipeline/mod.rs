@@ -142,6 +142,10 @@ impl Run {
         });
         let run = Arc::new(self);
         let result = Self::all(&run).await;
+        let delay = run.probe.delay(begun.elapsed());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let mut summary = run.summary(result);
         summary.total_us = micros(begun.elapsed());
         run.probe.record(|| Record::Summary(Box::new(summary.clone())));

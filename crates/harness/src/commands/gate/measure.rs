@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 use crate::stats::{Side, turn};
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Progress as _};
-use crate::trial::plan::{Revision, TrialPlan};
+use crate::trial::plan::{Extras, Revision, TrialPlan};
 use crate::trial::record::RunRecord;
 use crate::world::reference::{Laps, Reference};
 
@@ -118,9 +118,10 @@ impl Measuring<'_> {
         plan.engine = engine;
         plan.faults.clear();
         // A base build is only timed, unless its counts are what is compared with.
-        plan.once = !(whole && (side == Side::B || gate.baseline.is_none()));
+        let whole = whole && (side == Side::B || gate.baseline.is_none());
+        plan.extras = if whole { Extras::ALL } else { Extras::NONE };
         let needs_again = [OracleName::SameContent, OracleName::NoRewrite];
-        plan.oracles.retain(|o| *o != OracleName::Durable && !(plan.once && needs_again.contains(o)));
+        plan.oracles.retain(|o| *o != OracleName::Durable && (whole || !needs_again.contains(o)));
         self.run(record, &plan).await
     }
 

@@ -37,11 +37,8 @@ fn case(check: &Check, scenario: &str, why: &str) -> TestCase {
             status
         }
         CheckVerdict::Missing | CheckVerdict::Regression => {
-            let kind = if check.verdict == CheckVerdict::Missing {
-                NonSuccessKind::Error
-            } else {
-                NonSuccessKind::Failure
-            };
+            let kind =
+                if check.verdict == CheckVerdict::Missing { NonSuccessKind::Error } else { NonSuccessKind::Failure };
             let mut status = TestCaseStatus::non_success(kind);
             status.set_message(text.clone());
             status.set_type(check.verdict.name());

@@ -18,7 +18,8 @@ use super::checks::Check;
 use super::record::GateRecord;
 use super::verdict::{GateVerdict, Headline, verdict};
 use super::why::StatementChange;
-use crate::report::{self, ReportError, format, scrub};
+use crate::format;
+use crate::report::{self, ReportError, scrub};
 use crate::stats::Comparison;
 use crate::trial::record::RunRecord;
 

@@ -1,5 +1,6 @@
 //! `report.html`: one file, no network, no script. Verdicts first, then what happened, then what was measured, then where.
 
+mod comparison;
 mod environment;
 mod measurements;
 mod shell;
@@ -11,7 +12,7 @@ use maud::html;
 use crate::trial::record::RunRecord;
 
 use super::plots::Plot;
-use super::{format, groups, overall, scrub};
+use super::{compared, format, groups, overall, scrub};
 pub(super) use shell::{Page, page};
 pub(super) use verdicts::chip;
 
@@ -20,14 +21,19 @@ pub(super) use verdicts::chip;
 pub fn report(run: &RunRecord, plots: &[Plot]) -> String {
     let groups = groups::of_run(run);
     let overall = overall::of_run(run);
-    let of_run: Vec<&Plot> = plots.iter().filter(|p| p.trial.is_none()).collect();
+    let of_run: Vec<&Plot> = plots.iter().filter(|p| p.trial.is_none() && !p.leads()).collect();
+    let comparison = compared::View::of(run);
     let mut nav = vec![("#verdicts", "Verdicts"), ("#story", "What happened")];
+    if comparison.is_some() {
+        nav.insert(0, ("#comparison", "Comparison"));
+    }
     if !of_run.is_empty() {
         nav.push(("#plots", "Plots"));
     }
     nav.extend([("#measurements", "Measurements"), ("#environment", "Environment")]);
     let body = html! {
         (verdicts::banner(run, &overall, &groups))
+        @if let Some(view) = &comparison { (comparison::section(view, plots)) }
         (verdicts::section(run, &groups))
         (trials::section(run, plots))
         @if !of_run.is_empty() {

@@ -24,7 +24,7 @@ pub fn chip(v: Verdict) -> Markup {
 pub fn banner(run: &RunRecord, overall: &Overall, groups: &[Group<'_>]) -> Markup {
     let notes = notes::of_run(run);
     html! {
-        header class={ "banner " (words::class(overall.verdict)) } {
+        header class={ "banner " (overall.class()) } {
             p class="eyebrow" { "Scenario " span { (run.scenario) } }
             h1 { (overall.headline()) "." }
             @if !run.description.is_empty() { p class="lead" { (run.description) } }
