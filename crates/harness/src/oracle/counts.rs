@@ -277,7 +277,12 @@ mod tests {
         let mut record = fixture::healthy();
         let at_us = record.ingestions[0].attempts[0].started_us + 1;
         let fired = Some(Fired { at_us, healed_us: None, evidence: "log".into() });
-        record.faults.push(FaultRecord { fault: "commit#2:sent = db-reset".into(), fired, why_not: None, missed: None });
+        record.faults.push(FaultRecord {
+            fault: "commit#2:sent = db-reset".into(),
+            fired,
+            why_not: None,
+            missed: None,
+        });
         record.ingestions[0].attempts[0].retries.insert("unit".into(), 1);
         assert_eq!(check(&record).verdict, Verdict::Held);
         said(&mut record, 0).laps.inserted += 10;

@@ -178,6 +178,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         run_us: trials.iter().map(|t| t.trial_us).sum(),
         command: "harness run large-event --profile before --profile after --profile fast --trials 2".to_string(),
         environment: Environment {
+            data_in_memory: false,
             cpu: "Example CPU 3.0 GHz".to_string(),
             cores: 2,
             memory_bytes: 8_000_000_000,
@@ -189,7 +190,6 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
                 ("shared_buffers".to_string(), "128MB".to_string()),
                 ("synchronous_commit".to_string(), "on".to_string()),
             ]),
-            data_in_memory: false,
             engine_path: "/opt/harness/harness".to_string(),
             engine_hash: "md5:9e107d9d372bb6826bd81d3542a419d6".to_string(),
             build_profile: "release".to_string(),

@@ -287,7 +287,7 @@ impl World {
         for _ in 0..writers {
             sessions.push(Session::acquire(&store).await.unwrap());
         }
-        let statements = Metrics::get(&metrics.statements);
+        let statements = metrics.statements.get();
         let (begun, used) = (Instant::now(), cpu());
         let recorded = store::record_event(&mut session, &event, fence, &Mutex::default()).await.unwrap();
         let (units, queue) = mpsc::channel::<ReadyUnit>(1);
@@ -316,7 +316,7 @@ impl World {
             counts += writer.await.unwrap();
         }
         let done = store::complete(&mut session, &event, fence, &HashSet::new(), &AtomicU64::new(0)).await.unwrap();
-        let measured = (begun.elapsed(), cpu() - used, Metrics::get(&metrics.statements) - statements);
+        let measured = (begun.elapsed(), cpu() - used, metrics.statements.get() - statements);
         assert!(done.full);
         let laps = self.revisions[revision].iter().map(Race::lap_count).sum::<usize>() as u64;
         if recorded.depth == Depth::None {

@@ -10,6 +10,16 @@ use crate::trial::observe::resources;
 /// How it is started, and what is recorded of it.
 pub type Build = (EngineSpec, BaseBuild);
 
+/// A revision, built in a git worktree.
+///
+/// # Errors
+/// When there is no such revision, or it does not build.
+pub fn revision(revision: &str) -> Result<Build, Failure> {
+    let base = super::super::ab::base::build(revision)?;
+    let (spec, record) = build(&base.program)?;
+    Ok((spec, BaseBuild { revision: Some(base.revision), ..record }))
+}
+
 /// A build by its program: a harness, whose engine is a hidden verb, or an `ingest`.
 ///
 /// # Errors
@@ -23,12 +33,14 @@ pub fn build(path: &Path) -> Result<Build, Failure> {
         .output()
         .map_err(|e| bad(format!("it cannot be started: {e}")))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let harness = match version.split_whitespace().next() {
-        Some("harness") => true,
-        Some("ingest") => false,
+    let spec = match version.split_whitespace().next() {
+        Some("harness") => EngineSpec::of_build(program, true),
+        Some("ingest") => EngineSpec::of_build(program, false),
         _ => return Err(bad("its --version says neither `harness` nor `ingest`".to_owned())),
     };
-    let spec = EngineSpec::of_build(program, harness);
+    if version.contains("(debug build)") && !cfg!(debug_assertions) {
+        return Err(bad("it is a debug build, which a release build is not compared with".to_owned()));
+    }
     let hash = resources::file_hash(&spec.program).map_err(|e| bad(e.to_string()))?;
     let engine = spec.program.display().to_string();
     Ok((spec, BaseBuild { engine, hash, revision: None }))

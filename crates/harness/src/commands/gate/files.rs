@@ -23,7 +23,7 @@ pub fn baseline(args: &Args) -> Result<Option<(String, Baseline)>, Failure> {
     let path = path(args, name)?;
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(_) if args.baseline.is_none() && args.engine_base.is_some() => return Ok(None),
+        Err(_) if args.baseline.is_none() && (args.engine_base.is_some() || args.base.is_some()) => return Ok(None),
         Err(e) => {
             let there = names(&args.baselines);
             let there = if there.is_empty() {
@@ -33,7 +33,7 @@ pub fn baseline(args: &Args) -> Result<Option<(String, Baseline)>, Failure> {
             };
             return Err(Failure::usage(format!(
                 "cannot read the baseline {}: {e}; {there}; make it with `harness gate --save-baseline {name}`, or compare with \
-                 a build by --engine-base",
+                 a build by --base or --engine-base",
                 path.display()
             )));
         }

@@ -118,10 +118,10 @@ impl Measuring<'_> {
         plan.engine = engine;
         plan.faults.clear();
         // A base build is only timed, unless its counts are what is compared with.
-        let once = !(whole && (side == Side::B || gate.baseline.is_none()));
-        plan.extras = if once { Extras::NONE } else { Extras::ALL };
+        let whole = whole && (side == Side::B || gate.baseline.is_none());
+        plan.extras = if whole { Extras::ALL } else { Extras::NONE };
         let needs_again = [OracleName::SameContent, OracleName::NoRewrite];
-        plan.oracles.retain(|o| *o != OracleName::Durable && !(once && needs_again.contains(o)));
+        plan.oracles.retain(|o| *o != OracleName::Durable && (whole || !needs_again.contains(o)));
         self.run(record, &plan).await
     }
 

@@ -21,6 +21,9 @@ use crate::trial::record::RunRecord;
 /// Pairs of a set.
 const PAIRS: u32 = 10;
 
+/// Pairs that a baseline is made of: later runs are compared with its interval, so it is a narrower one.
+const BASELINE_PAIRS: u32 = 20;
+
 /// Trials of a set, besides the first, where no times are compared: counts do not scatter.
 const TRIALS: u32 = 2;
 
@@ -34,11 +37,14 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
     /// Measure, and write the result as a baseline instead of comparing with one
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["baseline", "engine_base"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["baseline", "engine_base", "base"])]
     save_baseline: Option<String>,
     /// Folder of baselines
     #[arg(long, value_name = "DIR", default_value = "fixtures/baselines")]
     baselines: PathBuf,
+    /// Compare times with this git revision in the same run; it is built in a worktree beside the build directory
+    #[arg(long, value_name = "REV", conflicts_with = "engine_base")]
+    base: Option<String>,
     /// Compare times with another build in the same run: a harness or ingest program
     #[arg(long, value_name = "PATH")]
     engine_base: Option<PathBuf>,
@@ -67,7 +73,6 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
     let scenario = scenario(args)?;
     let plain = session::scenario(&args.scenario, &Overrides::default())?;
     let baseline = files::baseline(args)?;
-    let base = args.engine_base.as_deref().map(base::build).transpose()?;
     let revisions = plan::revisions(&scenario).map_err(Failure::usage)?;
     let last = revisions.last().ok_or_else(|| Failure::usage("the scenario ingests nothing"))?;
     let work = Work::of(&scenario, last);
@@ -82,6 +87,12 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
         }
     }
     let engine = session::engine(&scenario)?;
+    // Last, for it may take minutes: everything else is known to be in order.
+    let base = match (&args.base, &args.engine_base) {
+        (Some(revision), _) => Some(base::revision(revision)?),
+        (None, Some(path)) => Some(base::build(path)?),
+        (None, None) => None,
+    };
     let common = args.common.pinned(scenario.postgres);
     let done = session::run(&common, engine, "gate", async |session| {
         let mut record = session::header(&scenario, session);
@@ -149,7 +160,11 @@ fn header(
     let here = Conditions::of(&record.environment);
     let unlike = baseline.as_ref().map(|b| b.unlike(&work, &here)).unwrap_or_default();
     let time = time_by(args, baseline.as_ref(), base.is_some(), &unlike, &here);
-    let few = matches!(time, TimeBy::NotJudged { .. });
+    let pairs = match time {
+        TimeBy::NotJudged { .. } => TRIALS,
+        TimeBy::Reference if baseline.is_none() => args.pairs.unwrap_or(BASELINE_PAIRS),
+        TimeBy::Reference | TimeBy::BaseBuild => args.pairs.unwrap_or(PAIRS),
+    };
     GateRecord {
         baseline_name: name,
         baseline,
@@ -157,7 +172,7 @@ fn header(
         base: base.map(|(_, build)| build.clone()),
         time,
         unlike,
-        pairs: if few { TRIALS } else { args.pairs.unwrap_or(PAIRS) },
+        pairs,
         places: Vec::new(),
         references: Vec::new(),
         saved: None,
@@ -179,12 +194,12 @@ fn time_by(args: &Args, baseline: Option<&gate::Baseline>, base: bool, unlike: &
     }
     match baseline {
         Some(baseline) if baseline.time.is_none() => {
-            not_judged("the baseline holds no times, and no base build was given (--engine-base)".to_owned())
+            not_judged("the baseline holds no times, and no base build was given (--base or --engine-base)".to_owned())
         }
         Some(_) if unlike.time.is_empty() => TimeBy::Reference,
         Some(_) => {
             let said: Vec<String> = unlike.time.iter().map(ToString::to_string).collect();
-            not_judged(format!("{}; compare with a base build instead (--engine-base)", said.join("; ")))
+            not_judged(format!("{}; compare with a base build instead (--base or --engine-base)", said.join("; ")))
         }
         None => not_judged("there is neither a baseline nor a base build".to_owned()),
     }
@@ -199,6 +214,7 @@ fn reproduce(args: &Args) -> String {
     words.extend(args.baseline.iter().map(|name| format!("--baseline {name}")));
     words.extend(args.settings.iter().map(|s| format!("--set {s}")));
     words.extend(args.engine.iter().map(|e| format!("--engine '{e}'")));
+    words.extend(args.base.iter().map(|r| format!("--base {r}")));
     words.extend(args.engine_base.iter().map(|p| format!("--engine-base '{}'", p.display())));
     words.join(" ")
 }

@@ -18,7 +18,8 @@ use super::checks::Check;
 use super::record::GateRecord;
 use super::verdict::{GateVerdict, Headline, verdict};
 use super::why::StatementChange;
-use crate::report::{self, ReportError, format, scrub};
+use crate::format;
+use crate::report::{self, ReportError, scrub};
 use crate::stats::Comparison;
 use crate::trial::record::RunRecord;
 
@@ -118,10 +119,10 @@ fn change(d: f64) -> String {
 
 /// An interval: `−2.1 … +3.9 %`.
 fn interval(comparison: &Comparison) -> String {
-    if comparison.low == comparison.high {
-        return change(comparison.low);
-    }
     let (low, high) = (change(comparison.low), change(comparison.high));
+    if low == high {
+        return low;
+    }
     format!("{} … {high}", low.strip_suffix(" %").unwrap_or(&low))
 }
 
