@@ -152,7 +152,7 @@ mod tests {
         trial.judgements = verdicts.iter().map(judgement).collect();
         let proof = Fired { at_us: 1, healed_us: None, evidence: "seen".into() };
         trial.faults = fired
-            .map(|fired| FaultRecord { fault: "f".into(), fired: fired.then_some(proof), why_not: None })
+            .map(|fired| FaultRecord { fault: "f".into(), fired: fired.then_some(proof), why_not: None, missed: None })
             .into_iter()
             .collect();
         trial
