@@ -307,7 +307,7 @@ impl World {
                 }
             }
         }
-        for unit in former.finish() {
+        if let Some(unit) = former.finish() {
             units.send(unit).await.unwrap();
         }
         drop(units);
