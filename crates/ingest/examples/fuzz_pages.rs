@@ -101,7 +101,9 @@ fn parent(arguments: &Arguments, pages: usize) -> ExitCode {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--worker", "--seed", &arguments.seed.to_string(), "--from", &from.to_string()]);
         command.args(["--inputs", &(end - from).to_string()]).arg("--out").arg(&arguments.out);
-        arguments.pages.iter().for_each(|folder| drop(command.arg("--pages").arg(folder)));
+        for folder in &arguments.pages {
+            command.arg("--pages").arg(folder);
+        }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut last = from;
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
