@@ -415,7 +415,7 @@ for = "500ms"
         for (text, says) in [
             ("trails = 3\n[event]\nsize = \"small\"", ":1:1: unknown key `trails`; did you mean `trials`?"),
             ("[evnt]\nsize = \"small\"", ":1:2: unknown key `evnt`; did you mean `event`?"),
-            ("[event]\nsize = \"small\"\n[criteria]\ntime = 1", ":3:2: unknown key `criteria`; keys here: "),
+            ("[event]\nsize = \"small\"\n[quotas]\ntime = 1", ":3:2: unknown key `quotas`; keys here: "),
             (
                 "[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"",
                 ":4:1: unknown key `database_rt`; did you mean `database_rtt`?",
