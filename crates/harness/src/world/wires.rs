@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use sandbox::postgres::{Capability, Server, ServerUrl};
-use sandbox::proxy::{self, Effect, Fired, NOT_ANSWERED, Phase, Protocol, Proxy, Rule, RuleId, Subject, Way};
+use sandbox::proxy::{self, Effect, Fired, NOT_ANSWERED, Outcome, Phase, Protocol, Proxy, Rule, RuleId, Subject, Way};
 
 use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::scenario::Network;
