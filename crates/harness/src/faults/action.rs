@@ -50,9 +50,9 @@ names! {
     DbLockTimeout = "db-lock-timeout",
     /// PostgreSQL reports a statement timeout (57014), at a row or at COMMIT.
     DbStatementTimeout = "db-statement-timeout",
-    /// The primary is killed and a synchronous standby takes over, when it is over: nothing acknowledged may be lost.
+    /// The primary is killed and its synchronous standby takes its place: nothing acknowledged may be lost.
     DbFailover = "db-failover",
-    /// The primary is killed and an asynchronous standby that lags takes over: the report says what was lost.
+    /// The primary is killed and an asynchronous standby that lags takes its place: the report says what was lost.
     DbFailoverAsync = "db-failover-async",
     /// Connections to LiveRC are reset.
     NetReset = "net-reset",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::feed::StepReached;
 
 use super::measure;
-use super::record::{Attempt, Exit, Ingestion, Purpose, RowKind, TrialRecord};
+use super::record::{Attempt, Exit, Fired, Ingestion, Purpose, RowKind, TrialRecord};
 use crate::format;
 use crate::oracle::durable;
 use crate::stats::Metric;
@@ -92,10 +92,11 @@ fn tell_loss(ingestion: &Ingestion, after: &str, races: &BTreeSet<u64>) -> Strin
     )
 }
 
-/// When the first fault struck an ingestion.
-fn struck(ingestion: &Ingestion, record: &TrialRecord) -> Option<u64> {
+/// The first fault that struck an ingestion.
+fn struck<'a>(ingestion: &Ingestion, record: &'a TrialRecord) -> Option<&'a Fired> {
     let span = ingestion.attempts.first()?.started_us..=ingestion.attempts.last()?.ended_us;
-    record.faults.iter().filter_map(|f| f.fired.as_ref()).map(|f| f.at_us).filter(|at| span.contains(at)).min()
+    let fired = record.faults.iter().filter_map(|f| f.fired.as_ref());
+    fired.filter(|f| span.contains(&f.at_us)).min_by_key(|f| f.at_us)
 }
 
 /// What was lost, doubled and done twice, and how long it took from the fault to the end.
@@ -131,10 +132,10 @@ fn unit_to_do_again(attempt: &Attempt) -> Option<String> {
 }
 
 /// How long after the fault PostgreSQL was back, the first COMMIT was confirmed, and all was done.
-fn tell_times(ingestion: &Ingestion, record: &TrialRecord, fault: u64) -> Option<String> {
+fn tell_times(ingestion: &Ingestion, record: &TrialRecord, fired: &Fired) -> Option<String> {
+    let fault = fired.at_us;
     let ready = record.metrics.get(&Metric::RecoveryDatabaseReady).copied();
-    let commits = ingestion.attempts.iter().flat_map(|a| &a.committed).map(|&(_, at)| at);
-    let first = commits.filter(|&at| at > fault).min().map(|at| (at - fault) as f64);
+    let first = measure::first_success(&ingestion.attempts, fired).map(|at| (at - fault) as f64);
     let done = ingestion.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max();
     let done = done.filter(|&at| at > fault).map(|at| (at - fault) as f64);
     let told: Vec<String> = [("database ready", ready), ("first commit", first), ("caught up", done)]
