@@ -112,6 +112,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
                     }
                     _ => {}
                 }
+                digest.last_step = Some(step.clone());
             }
             Record::Committed(committed) => {
                 in_doubt.remove(&Some(committed.unit));
