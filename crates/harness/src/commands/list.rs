@@ -45,8 +45,12 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
 }
 
 fn fault(action: Action) -> String {
+    let mut text = action.description().to_owned();
+    if let Some(lasts) = action.default_duration().filter(|span| !span.0.is_zero()) {
+        text += &format!(" Lasts {lasts} where no other duration is given.");
+    }
     match action.needs().text() {
-        "" => action.description().to_owned(),
-        needs => format!("{} Needs {needs}.", action.description()),
+        "" => text,
+        needs => format!("{text} Needs {needs}."),
     }
 }

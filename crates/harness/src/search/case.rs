@@ -110,7 +110,7 @@ impl Case {
 pub fn is_exclusive(action: Action) -> bool {
     // The limit on connections is the database's own.
     let own_limit = action == Action::DbConnections;
-    matches!(action.needs(), Need::OwnServer | Need::OwnServerAndRoot | Need::Local) && !own_limit
+    matches!(action.needs(), Need::OwnServer | Need::LocalAndRoot | Need::Local) && !own_limit
 }
 
 /// A sort of trigger: what coverage is told by.

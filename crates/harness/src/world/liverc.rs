@@ -193,19 +193,16 @@ impl Liverc {
         self.shared.lock().spells.hit(number)
     }
 
-    /// An answer to this path (with query) was cut on its way: it did not come whole.
-    pub fn answer_was_cut(&self, path: &str, until_us: u64) {
+    /// An answer to this path (with query) was cut on its way, at this moment: it did not come whole.
+    pub fn answer_was_cut(&self, path: &str, at_us: u64) {
+        /// A request whose connection is cut may be on its way to the mock still.
+        const ON_ITS_WAY_US: u64 = 1_000_000;
         let mut state = self.shared.lock();
+        let until_us = at_us + ON_ITS_WAY_US;
         let is = |r: &&mut Recorded| r.whole && r.at_us <= until_us && r.page.is_some_and(|p| p.to_string() == path);
         if let Some(request) = state.requests.iter_mut().rev().find(is) {
             request.whole = false;
         }
-    }
-
-    /// Connections were cut: which of the answers of that time came whole is not known, so none counts as whole.
-    pub fn answers_may_be_lost(&self, from_us: u64, until_us: u64) {
-        let mut state = self.shared.lock();
-        state.requests.iter_mut().filter(|r| (from_us..=until_us).contains(&r.at_us)).for_each(|r| r.whole = false);
     }
 
     /// Answers well again.
