@@ -65,6 +65,9 @@ pub struct Results {
     /// Load conditions.
     #[serde(default)]
     pub conditions: Vec<UnderCondition>,
+    /// The model fitted to them, where they were measured.
+    #[serde(default)]
+    pub model: Option<super::predict::Model>,
     /// What a calibration found, by the effect that was added.
     #[serde(default)]
     pub calibration: Vec<super::calibrate::Level>,
@@ -212,7 +215,10 @@ pub fn judge(spec: &ComparisonRecord, trials: &[TrialRecord]) -> Results {
         .collect();
     let criteria = spec.criteria.as_ref().map_or_else(Vec::new, |c| judge_criteria(c, spec, &main, &rows, unwritten));
     let calibration = super::calibrate::levels(spec, trials);
-    Results { pairs, extended: pairs > spec.pairs, rows, criteria, unwritten, conditions, calibration }
+    let extended = pairs > spec.pairs;
+    let mut results = Results { pairs, extended, rows, criteria, unwritten, conditions, model: None, calibration };
+    results.model = super::predict::Model::fit(&results);
+    results
 }
 
 /// A row for each metric that both sides of a set have.

@@ -381,7 +381,7 @@ for = "500ms"
         for (text, says) in [
             ("trails = 3\n[event]\nsize = \"small\"", ":1:1: unknown key `trails`; did you mean `trials`?"),
             ("[evnt]\nsize = \"small\"", ":1:2: unknown key `evnt`; did you mean `event`?"),
-            ("[event]\nsize = \"small\"\n[criteria]\ntime = 1", ":3:2: unknown key `criteria`; keys here: "),
+            ("[event]\nsize = \"small\"\n[wishes]\ntime = 1", ":3:2: unknown key `wishes`; keys here: "),
             (
                 "[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"",
                 ":4:1: unknown key `database_rt`; did you mean `database_rtt`?",

@@ -285,6 +285,7 @@ fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str) -> Eng
         args: watch.spec.args.iter().map(|a| fill(a).into()).collect(),
         env,
         log: log.to_owned(),
+        one_core: watch.plan.load.one_core,
     }
 }
 

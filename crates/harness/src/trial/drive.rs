@@ -10,6 +10,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, EngineSpec, Watch};
+use super::beside::{self, Background};
 use super::count;
 use super::faults::Faults;
 use super::measure::{self, Around};
@@ -169,6 +170,7 @@ fn blank(plan: &TrialPlan) -> TrialRecord {
         trial_us: 0,
         ingestions: Vec::new(),
         faults: Vec::new(),
+        beside: Vec::new(),
         aftermath: Default::default(),
         liverc: None,
         sampler: None,
@@ -385,7 +387,21 @@ impl Trial<'_> {
         faults.begin(in_faults, revision.event_id).await;
         let atomic = in_faults.is_some() && !self.plan.faults.is_empty();
         let sampler = Sampler::start(self.database.admin_url(), role.clone(), revision.event_id, atomic);
-        let attempts = attempt::until_done(&watch, &mut stages, faults).await;
+        // Other events and loads are there for the ingestion that is measured.
+        let background = match index {
+            0 => Some(Background::start(self.lab, self.pool, self.plan.load)?),
+            _ => None,
+        };
+        let beside = async {
+            if index > 0 || self.plan.beside.is_empty() {
+                return Ok(Vec::new());
+            }
+            beside::events(self.lab, self.plan, self.database, self.pool, self.dir, self.cancel).await
+        };
+        let (attempts, beside) = tokio::join!(attempt::until_done(&watch, &mut stages, faults), beside);
+        if let Some(background) = background {
+            background.finish().await?;
+        }
         let seen = sampler.finish().await;
         let attempts = attempts?;
         let of_record: Vec<_> = attempts.iter().map(|a| &a.attempt).collect();
@@ -423,6 +439,7 @@ impl Trial<'_> {
         let durable = attempts.iter().flat_map(|a| a.durable.iter().copied()).collect();
         if let Some(record) = record {
             record.stages = stages;
+            record.beside = beside?;
         }
         Ok(Ingested {
             ingestion: Ingestion {
