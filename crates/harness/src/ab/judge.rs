@@ -162,8 +162,13 @@ pub fn change_text(c: &Comparison) -> String {
     if c.low.total_cmp(&c.high).is_eq() {
         return format!("{} in every pair", percent(c.change()));
     }
-    let number = |share: f64| percent(share).trim_end_matches(" %").to_owned();
-    format!("{} ({} to {})", percent(c.change()), number(low), number(high))
+    let (low, high) = (percent(low), percent(high));
+    // `−92 to −77`, but `+329 % to × 12`.
+    let bounds = match (low.strip_suffix(" %"), high.strip_suffix(" %")) {
+        (Some(low), Some(high)) => format!("{low} to {high}"),
+        _ => format!("{low} to {high}"),
+    };
+    format!("{} ({bounds})", percent(c.change()))
 }
 
 /// A change as people read it: `−62 %`, `+0.4 %`, `× 12`.
