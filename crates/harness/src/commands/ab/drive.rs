@@ -13,7 +13,7 @@ use crate::commands::session::{self, Session};
 use crate::faults::Fault;
 use crate::oracle::{OracleName, Verdict};
 use crate::report;
-use crate::stats::{Extension, Metric, Place, Side, turn};
+use crate::stats::{Extension, FEWEST_PAIRS, Metric, Place, Side, turn};
 use crate::trial::drive::{self, Progress as _};
 use crate::trial::plan::{Extras, Revision, TrialPlan};
 use crate::trial::record::{RunRecord, TrialRecord};
@@ -47,7 +47,7 @@ pub(super) async fn all(bench: &Bench, session: &Session, record: &mut RunRecord
         scenario.event.seed = scenario.event.seed.wrapping_add(1_000 + u64::from(n));
         beside.extend(session::revisions(&scenario).await?.into_iter().take(1));
     }
-    let mut run = Run { bench, session, record, revisions, beside };
+    let mut run = Run { bench, session, record, revisions, beside, warm: false };
     let flow = run.sets().await?;
     record.interrupted = session.cancel.is_cancelled() && flow == Flow::Stop;
     Ok(())
@@ -58,6 +58,8 @@ struct Run<'a> {
     session: &'a Session,
     record: &'a mut RunRecord,
     revisions: Vec<Arc<Revision>>,
+    /// Whether a pair was made and dropped since the harness began.
+    warm: bool,
     /// Events for the condition in which several are ingested at once.
     beside: Vec<Arc<Revision>>,
 }
@@ -88,7 +90,9 @@ impl Run<'_> {
         let plan = Extension { pairs: self.bench.spec.pairs };
         loop {
             let have = whole_pairs(&self.record.trials, &SetKind::Main);
-            let open = have >= plan.pairs && judge(&self.bench.spec, &self.record.trials).is_open();
+            // Twice too few would still be too few.
+            let may_extend = plan.pairs.saturating_mul(2) as usize >= FEWEST_PAIRS;
+            let open = may_extend && have >= plan.pairs && judge(&self.bench.spec, &self.record.trials).is_open();
             let wanted = plan.wanted(have, open);
             if wanted <= have {
                 return Ok(Flow::Go);
@@ -96,10 +100,16 @@ impl Run<'_> {
             if have >= plan.pairs {
                 tracing::info!("inconclusive after {have} pairs: {wanted} in all");
             }
-            // The dropped pair is made anew by whoever goes on with an interrupted set: its caches are cold again.
-            let resumed = have > 0 && have < wanted && self.bench.resumed.is_some();
-            let first = if have == 0 || resumed { 0 } else { have + 1 };
-            for pair in first..=wanted {
+            // Whoever goes on with an interrupted set makes the dropped pair anew: its caches are cold again.
+            if have > 0 && !std::mem::replace(&mut self.warm, true) {
+                for place in turn(0) {
+                    if self.trial(&SetKind::Main, place).await? == Flow::Stop {
+                        return Ok(Flow::Stop);
+                    }
+                }
+            }
+            self.warm = true;
+            for pair in 0..=wanted {
                 if self.pair(&SetKind::Main, pair).await? == Flow::Stop {
                     return Ok(Flow::Stop);
                 }
