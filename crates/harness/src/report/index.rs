@@ -56,7 +56,7 @@ impl Line {
             verdict: overall.compared.map_or(overall.verdict, super::compared::Conclusion::as_verdict),
             compared: overall.compared.map(super::compared::Conclusion::headline),
             interrupted: run.interrupted,
-            trials: run.trials.len(),
+            trials: run.search.as_ref().map_or(run.trials.len(), |s| s.points.len()),
             groups: groups.iter().map(|g| (g.label.clone(), g.metric(Metric::EventTime).map(|s| s.median))).collect(),
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::event::{Change, EventKind, PageForm};
-use super::model::Outcome;
+use super::model::{Backend, DataPlace, Outcome};
 use crate::faults::{Action, When};
 use crate::oracle::OracleName;
 use crate::quantity::{Bytes, Span, as_text};
@@ -27,6 +27,8 @@ pub(super) struct File {
     pub event: Option<Spanned<Event>>,
     #[serde(default)]
     pub engine: Engine,
+    #[serde(default)]
+    pub postgres: Postgres,
     #[serde(default)]
     pub network: Network,
     #[serde(default)]
@@ -154,6 +156,8 @@ pub(super) struct Engine {
     pub restarts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<Spanned<Bytes>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<Spanned<String>, Value>,
 }
@@ -202,6 +206,16 @@ impl<'de> Deserialize<'de> for Value {
         }
         deserializer.deserialize_any(Visitor)
     }
+}
+
+/// `[postgres]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Postgres {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataPlace>,
 }
 
 /// `[network]`.
@@ -283,4 +297,6 @@ pub(super) struct Fault {
     pub duration: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<NonZeroU32>,
 }

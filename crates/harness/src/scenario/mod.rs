@@ -17,5 +17,5 @@ mod write;
 pub use error::ScenarioError;
 pub use event::{Change, EventError, EventKind, EventSpec, PageForm};
 pub use library::{Listed, list, load};
-pub use model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, Scenario};
+pub use model::{Backend, DataPlace, EngineSpec, Expect, Known, LivercSpec, Network, Outcome, PostgresSpec, Scenario};
 pub use overrides::Overrides;

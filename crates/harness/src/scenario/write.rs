@@ -23,6 +23,7 @@ impl Scenario {
             description,
             event,
             engine,
+            postgres,
             network,
             liverc,
             faults,
@@ -32,6 +33,7 @@ impl Scenario {
             criteria,
             trials,
         } = self;
+        let postgres = *postgres;
         let custom = match event.size {
             Size::Custom(totals) => Some(totals),
             Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
@@ -58,12 +60,14 @@ impl Scenario {
                 command: engine.command.clone().map(spanned),
                 restarts: Some(engine.restarts),
                 timeout: Some(engine.timeout),
+                memory_limit: engine.memory_limit.map(spanned),
                 settings: engine
                     .settings
                     .iter()
                     .map(|(name, value)| (spanned(name.clone()), file::Value(value.clone())))
                     .collect(),
             },
+            postgres: file::Postgres { backend: Some(postgres.backend), data: Some(postgres.data) },
             network: file::Network {
                 database_rtt: network.database_rtt,
                 database_jitter: network.database_jitter,
@@ -93,7 +97,13 @@ impl Scenario {
                 .map(|f| {
                     let written = f.written_duration();
                     let revision = NonZeroU32::new(f.revision()).filter(|r| r.get() > 1);
-                    spanned(file::Fault { when: f.when().clone(), action: f.action(), duration: written, revision })
+                    spanned(file::Fault {
+                        when: f.when().clone(),
+                        action: f.action(),
+                        duration: written,
+                        revision,
+                        process: f.process(),
+                    })
                 })
                 .collect(),
         };

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{self, Watch};
 use super::drive::{Broken, Lab, Progress};
 use super::faults::Faults;
-use super::observe::database::{self, Expected};
-use super::plan::{Revision, TrialPlan};
+use super::observe::database::{self as observe, Expected};
+use super::plan::Revision;
 use super::record::Exit;
 use crate::ab::conditions::Load;
 use crate::synth::rows;
@@ -102,71 +102,79 @@ impl Progress for Silent {
     fn races(&self, _: u64, _: u64) {}
 }
 
-/// Ingests the plan's other events into the same database, all at once, and compares every row of each. Gives what was wrong.
-///
-/// # Errors
-/// When the environment fails.
-pub async fn events(
-    lab: &Lab,
-    plan: &TrialPlan,
-    database: &Database,
-    pool: &PgPool,
-    dir: &Path,
-    cancel: &CancellationToken,
-) -> Result<Vec<String>, Broken> {
-    let all = plan.beside.iter().enumerate().map(|(n, revision)| {
-        let dir = dir.join(format!("beside-{}", n + 1));
-        async move { event(lab, plan, database, pool, &dir, revision, cancel).await }
-    });
-    Ok(futures::future::try_join_all(all).await?.into_iter().flatten().collect())
+/// The ingestion that is measured, and where it happens.
+pub struct Beside<'a> {
+    /// The ingestion that is measured.
+    pub watch: &'a Watch<'a>,
+    /// What all trials share.
+    pub lab: &'a Lab,
+    /// The trial's database.
+    pub database: &'a Database,
+    /// The harness's connections to it.
+    pub pool: &'a PgPool,
 }
 
-async fn event(
-    lab: &Lab,
-    plan: &TrialPlan,
-    database: &Database,
-    pool: &PgPool,
-    dir: &Path,
-    revision: &Arc<Revision>,
-    cancel: &CancellationToken,
-) -> Result<Option<String>, Broken> {
-    std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
-    let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
-    let pages = Arc::clone(revision);
-    liverc.serve(revision.event_id, revision.order.clone(), Arc::new(move |page| pages.page(page))).await;
-    let (wires, url) = (Wires::default(), database.engine_url());
-    let world = World {
-        server: &lab.server,
-        pool,
-        database: database.name(),
-        role: lab.server.engine_role(),
-        engine_url: url.clone(),
-        wires: &wires,
-        liverc: &liverc,
-        disk: None,
-    };
-    let mut faults = Faults::new(world, &[], false);
-    let watch = Watch {
-        spec: lab.engine_of(plan),
-        plan,
-        revision,
-        ingestion: 0,
-        database_url: url,
-        liverc_url: wires.liverc_url(liverc.address()),
-        liverc: &liverc,
-        dir,
-        progress: &Silent,
-        cancel,
-    };
-    let attempts = attempt::until_done(&watch, &mut BTreeMap::new(), &mut faults).await?;
-    let synth = revision.synth.clone();
-    let rows = move |kind, group| rows::group_rows(&synth, kind, group);
-    let expected = Expected { tables: &revision.expected, rows: &rows };
-    let observed = database::snapshot(pool, &lab.map, revision.event_id, &expected, None).await?;
-    let complete = attempts.last().is_some_and(|a| a.attempt.exit == Exit::Code(0));
-    let right = observed.tables == revision.expected && observed.differing.is_empty();
-    Ok((!(complete && right)).then(|| {
-        let what = if complete { "has rows unlike the expected ones" } else { "was not finished" };
-        format!("the event {} that was ingested at the same time {what}", revision.event_id)
-    }))
+impl Beside<'_> {
+    /// Does the work with everything beside it that the plan asks for. Gives also what was wrong with the other events.
+    ///
+    /// # Errors
+    /// When the environment fails.
+    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<(T, Vec<String>), Broken> {
+        let background = Background::start(self.lab, self.pool, self.watch.plan.load)?;
+        let (done, wrong) = tokio::join!(work, self.events());
+        background.finish().await?;
+        Ok((done, wrong?))
+    }
+
+    /// Ingests the plan's other events into the same database, all at once, and compares every row of each.
+    async fn events(&self) -> Result<Vec<String>, Broken> {
+        let all = self.watch.plan.beside.iter().enumerate().map(|(n, revision)| async move {
+            self.event(&self.watch.dir.join(format!("beside-{}", n + 1)), revision).await
+        });
+        Ok(futures::future::try_join_all(all).await?.into_iter().flatten().collect())
+    }
+
+    async fn event(&self, dir: &Path, revision: &Arc<Revision>) -> Result<Option<String>, Broken> {
+        let Self { watch, lab, database, pool } = self;
+        std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
+        let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
+        let pages = Arc::clone(revision);
+        liverc.serve(revision.event_id, revision.order.clone(), Arc::new(move |page| pages.page(page))).await;
+        let (wires, url) = (Wires::default(), database.engine_url());
+        let world = World {
+            server: &lab.server,
+            pool,
+            database: database.name(),
+            role: lab.server.engine_role(),
+            engine_url: url.clone(),
+            wires: &wires,
+            liverc: &liverc,
+            disk: None,
+            standby: None,
+        };
+        let mut faults = Faults::new(world, &[], false);
+        let own = Watch {
+            spec: watch.spec,
+            plan: watch.plan,
+            revision,
+            ingestion: 0,
+            database_url: url,
+            liverc_url: wires.liverc_url(liverc.address()),
+            liverc: &liverc,
+            dir,
+            progress: &Silent,
+            cancel: watch.cancel,
+        };
+        let attempts = attempt::until_done(&own, &mut BTreeMap::new(), &mut faults).await?;
+        let synth = revision.synth.clone();
+        let rows = move |kind, group| rows::group_rows(&synth, kind, group);
+        let expected = Expected { tables: &revision.expected, rows: &rows };
+        let observed = observe::snapshot(pool, &lab.map, revision.event_id, &expected, None).await?;
+        let complete = attempts.last().is_some_and(|a| a.attempt.exit == Exit::Code(0));
+        let right = observed.tables == revision.expected && observed.differing.is_empty();
+        Ok((!(complete && right)).then(|| {
+            let what = if complete { "has rows unlike the expected ones" } else { "was not finished" };
+            format!("the event {} that was ingested at the same time {what}", revision.event_id)
+        }))
+    }
 }

@@ -179,6 +179,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         run_us: trials.iter().map(|t| t.trial_us).sum(),
         command: "harness run large-event --profile before --profile after --profile fast --trials 2".to_string(),
         environment: Environment {
+            data_in_memory: false,
             cpu: "Example CPU 3.0 GHz".to_string(),
             cores: 2,
             memory_bytes: 8_000_000_000,
@@ -200,6 +201,8 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         trials,
         comparison: None,
         interrupted: false,
+        search: None,
+        selftest: None,
         exit: 0,
     }
 }
@@ -240,6 +243,7 @@ pub fn hostile() -> RunRecord {
             evidence: "the feed shows mid-batch#2 and the process died of signal 9".to_string(),
         }),
         why_not: None,
+        missed: None,
     }];
     crashed.story = vec![
         "Unit 2 begun; 1,024 laps sent; killed at mid-batch.".to_string(),
@@ -294,6 +298,7 @@ pub fn hostile() -> RunRecord {
         fault: "mid-unit#1 = db-kill for 500ms".to_string(),
         fired: None,
         why_not: Some("step mid-unit was never reached: each unit had one batch".to_string()),
+        missed: None,
     }];
     let mut broken = trial(4, "before", 7.4);
     broken.broken = Some(format!("PostgreSQL at {} went away", secret_url()));

@@ -1,6 +1,6 @@
 //! `harness ab SCENARIO A B`: two profiles or two builds, compared in interleaved pairs.
 
-mod base;
+pub(in crate::commands) mod base;
 mod drive;
 mod resume;
 mod sides;

@@ -29,7 +29,7 @@ pub fn banner(run: &RunRecord, overall: &Overall, groups: &[Group<'_>]) -> Marku
             h1 { (overall.headline()) "." }
             @if !run.description.is_empty() { p class="lead" { (run.description) } }
             p class="meta" {
-                (format::plural(run.trials.len(), "trial")) " in " (format::duration(run.run_us as f64)) " · "
+                (notes::trials(run)) " in " (format::duration(run.run_us as f64)) " · "
                 (overall.tally()) " · "
                 time datetime=(run.started_at) { (format::wall_clock(&run.started_at)) }
             }
