@@ -156,6 +156,10 @@ pub fn judge(record: &TrialRecord, listed: &[OracleName]) -> Vec<Judgement> {
         .iter()
         .map(|&oracle| {
             let Finding { mut verdict, mut evidence } = oracle.check(record);
+            if oracle == OracleName::Content && !record.beside.is_empty() {
+                verdict = Verdict::Violated;
+                evidence.splice(0..0, record.beside.iter().cloned());
+            }
             if !listed.contains(&oracle) {
                 if verdict != Verdict::NotJudged {
                     evidence.insert(0, format!("the scenario does not list it; it would be {verdict}"));

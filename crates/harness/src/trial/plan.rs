@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::attempt::EngineSpec;
 use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
 use crate::ab::InSet;
+use crate::ab::conditions::Load;
 use crate::faults::Fault;
 use crate::oracle::OracleName;
 use crate::quantity::Bytes;
@@ -67,6 +68,10 @@ pub struct TrialPlan {
     pub background_errors: Option<f64>,
     /// Which requests these are.
     pub background_seed: u64,
+    /// What else goes on meanwhile.
+    pub load: Load,
+    /// Events that are ingested at the same time, each by a process of its own.
+    pub beside: Vec<Arc<Revision>>,
     /// Share of its own time that the engine is made to wait (`HARNESS_DELAY`).
     pub delay: f64,
 }
@@ -150,6 +155,8 @@ impl TrialPlan {
             in_set: None,
             background_errors: None,
             background_seed: scenario.event.seed,
+            load: Load::default(),
+            beside: Vec::new(),
             delay: 0.0,
         }
     }

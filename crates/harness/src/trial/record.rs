@@ -47,6 +47,9 @@ pub struct TrialRecord {
     /// Faults asked for, and what became of each.
     #[serde(default)]
     pub faults: Vec<FaultRecord>,
+    /// What was wrong with the events that were ingested at the same time; empty: nothing, or there were none.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// What remained after the engine was gone.
     pub aftermath: Aftermath,
     /// What LiveRC's mock saw, where recording was on.
