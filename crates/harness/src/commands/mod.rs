@@ -8,6 +8,7 @@ mod gate;
 mod interrupt;
 mod lab;
 mod list;
+mod phases;
 mod progress;
 mod report;
 mod run;
@@ -60,6 +61,8 @@ enum Verb {
     Ab(Box<ab::Args>),
     /// Fail when a change made ingestion slower, chattier or unsafe, and say why
     Gate(Box<gate::Args>),
+    /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
+    Phases(Box<phases::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -93,6 +96,7 @@ pub fn main() -> u8 {
         Verb::Run(args) => run::main(*args),
         Verb::Ab(args) => ab::main(&args),
         Verb::Gate(args) => gate::main(&args),
+        Verb::Phases(args) => phases::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

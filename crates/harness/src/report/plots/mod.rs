@@ -12,6 +12,7 @@ mod saturation;
 mod stages;
 mod throughput;
 mod timeline;
+pub mod waterfall;
 
 pub use canvas::PlotError;
 
