@@ -65,6 +65,9 @@ pub struct Results {
     /// Load conditions.
     #[serde(default)]
     pub conditions: Vec<UnderCondition>,
+    /// What a calibration found, by the effect that was added.
+    #[serde(default)]
+    pub calibration: Vec<super::calibrate::Level>,
 }
 
 impl Results {
@@ -196,7 +199,7 @@ pub fn whole_pairs(trials: &[TrialRecord], set: &SetKind) -> u32 {
 #[must_use]
 pub fn judge(spec: &ComparisonRecord, trials: &[TrialRecord]) -> Results {
     let main = of_set(trials, &SetKind::Main);
-    let rows: Vec<Row> = Metric::ALL.iter().filter_map(|&m| Row::of(m, &main, spec.timed)).collect();
+    let rows = rows_of(spec, trials, &SetKind::Main);
     let unwritten = (spec.error_pairs > 0).then(|| unwritten(&of_set(trials, &SetKind::Errors)));
     let pairs = whole_pairs(trials, &SetKind::Main);
     let conditions = spec
@@ -208,7 +211,15 @@ pub fn judge(spec: &ComparisonRecord, trials: &[TrialRecord]) -> Results {
         })
         .collect();
     let criteria = spec.criteria.as_ref().map_or_else(Vec::new, |c| judge_criteria(c, spec, &main, &rows, unwritten));
-    Results { pairs, extended: pairs > spec.pairs, rows, criteria, unwritten, conditions }
+    let calibration = super::calibrate::levels(spec, trials);
+    Results { pairs, extended: pairs > spec.pairs, rows, criteria, unwritten, conditions, calibration }
+}
+
+/// A row for each metric that both sides of a set have.
+#[must_use]
+pub fn rows_of(spec: &ComparisonRecord, trials: &[TrialRecord], set: &SetKind) -> Vec<Row> {
+    let trials = of_set(trials, set);
+    Metric::ALL.iter().filter_map(|&m| Row::of(m, &trials, spec.timed)).collect()
 }
 
 fn judge_criteria(
@@ -256,4 +267,4 @@ fn unwritten(trials: &[&TrialRecord]) -> Unwritten {
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
-mod tests;
+pub(super) mod tests;

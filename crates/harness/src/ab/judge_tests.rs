@@ -13,11 +13,10 @@ fn side(label: &str) -> SideRecord {
         engine_hash: "md5:0".to_owned(),
         args: Vec::new(),
         build_profile: Some("release".to_owned()),
-        delay: 0.0,
     }
 }
 
-fn spec() -> ComparisonRecord {
+pub(in crate::ab) fn spec() -> ComparisonRecord {
     ComparisonRecord {
         a: side("before"),
         b: side("fast"),
@@ -34,7 +33,7 @@ fn spec() -> ComparisonRecord {
     }
 }
 
-fn trial(set: &SetKind, place: Place, metrics: &[(Metric, f64)]) -> TrialRecord {
+pub(in crate::ab) fn trial(set: &SetKind, place: Place, metrics: &[(Metric, f64)]) -> TrialRecord {
     let mut trial = crate::oracle::fixture::healthy();
     trial.in_set =
         Some(InSet { set: set.clone(), pair: place.pair, side: place.side, races: 40, unwritten: Vec::new() });

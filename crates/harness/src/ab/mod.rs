@@ -3,6 +3,7 @@
 //! A comparison is a number of *sets*: the main one, one with background faults for the error rate, one for each load
 //! condition. A set is a number of pairs, a trial of each side in each ([`crate::stats::turn`]).
 
+pub mod calibrate;
 pub mod criteria;
 pub mod errors;
 pub mod judge;

@@ -10,7 +10,7 @@ use crate::stats::{Place, Side};
 use crate::trial::record::{Snapshot, TrialRecord};
 
 /// One side of a comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideRecord {
     /// What it is called in tables: `fast`, `fast, writers = 1`, `fast of 1a2b3c4d`.
     pub label: String,
@@ -28,9 +28,6 @@ pub struct SideRecord {
     /// `release` or `debug`; `None`: the program does not tell.
     #[serde(default)]
     pub build_profile: Option<String>,
-    /// Share of its own time that it is made to wait (`--calibrate`).
-    #[serde(default)]
-    pub delay: f64,
 }
 
 /// What a set of pairs is for.
@@ -49,6 +46,8 @@ pub enum SetKind {
         added_per_mille: u32,
         /// From 1.
         number: u32,
+        /// Whether it is the second set, which confirms a regression.
+        confirms: bool,
     },
 }
 
@@ -145,5 +144,18 @@ impl TrialRecord {
             liverc.pages.clear();
         }
         self.progress.clear();
+    }
+
+    /// Leaves out all but measurements and verdicts: a calibration has thousands of trials, and nobody reads one of them.
+    pub fn thin_to_figures(&mut self) {
+        self.thin();
+        self.ingestions.clear();
+        self.statements.clear();
+        self.stages.clear();
+        self.story.clear();
+        self.liverc = None;
+        for judgement in &mut self.judgements {
+            judgement.evidence.clear();
+        }
     }
 }

@@ -199,8 +199,8 @@ impl Comparison {
         }
     }
 
-    /// What may be concluded. For a metric of which neither direction is better every change counts as worse, as for rows
-    /// written: that a change alters them must be seen.
+    /// What may be concluded. Of a metric of which neither direction is better, as rows written, more is worse and less is a
+    /// pass: that too little was written is for the oracles to find.
     #[must_use]
     pub fn finding(&self, floor: Floor, better: Better) -> Finding {
         let floor = floor.ln();
@@ -208,8 +208,8 @@ impl Comparison {
         if low > 0.0 && median > floor {
             Finding::Regression
         } else if high < 0.0 && median < -floor {
-            if better == Better::Neither { Finding::Regression } else { Finding::Improvement }
-        } else if high <= floor && (better != Better::Neither || low >= -floor) {
+            if better == Better::Neither { Finding::Pass } else { Finding::Improvement }
+        } else if high <= floor {
             Finding::Pass
         } else {
             Finding::Inconclusive

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Bench;
+use crate::ab::calibrate::{self, SetFinding};
 use crate::ab::judge::{of_set, whole_pairs};
 use crate::ab::{InSet, SetKind, judge};
 use crate::commands::Failure;
@@ -51,6 +52,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn sets(&mut self) -> Result<Flow, Failure> {
+        if !self.bench.spec.calibration.is_empty() {
+            return self.calibrate().await;
+        }
         if self.main().await? == Flow::Stop {
             return Ok(Flow::Stop);
         }
@@ -86,6 +90,33 @@ impl Run<'_> {
         }
     }
 
+    /// The sets of a calibration, of each effect in turn, so that what there is of an interrupted one speaks of all of them.
+    async fn calibrate(&mut self) -> Result<Flow, Failure> {
+        let levels = self.bench.spec.calibration.clone();
+        let most = levels.iter().map(|(_, sets)| *sets).max().unwrap_or(0);
+        for number in 1..=most {
+            for &(added, _) in levels.iter().filter(|(_, sets)| number <= *sets) {
+                loop {
+                    let pairs = self.bench.spec.pairs;
+                    let (confirms, wanted) =
+                        match calibrate::finding(&self.bench.spec, &self.record.trials, added, number) {
+                            SetFinding::Unfinished => (false, pairs),
+                            SetFinding::Open => (false, pairs * 2),
+                            SetFinding::Unconfirmed => (true, pairs),
+                            SetFinding::Ended { .. } => break,
+                        };
+                    let set = calibrate::set(added, number, confirms);
+                    for pair in 0..=wanted {
+                        if self.pair(&set, pair).await? == Flow::Stop {
+                            return Ok(Flow::Stop);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Flow::Go)
+    }
+
     /// Both trials of a pair, unless both are there. Of half a pair both are made: its halves would not be neighbours in time.
     async fn pair(&mut self, set: &SetKind, pair: u32) -> Result<Flow, Failure> {
         let places = turn(pair);
@@ -112,8 +143,10 @@ impl Run<'_> {
         };
         let whole = report::overall::of_trial(&done).verdict == Verdict::Held;
         finish(&mut done);
-        if whole {
-            done.thin();
+        match set {
+            SetKind::Calibration { .. } if whole => done.thin_to_figures(),
+            _ if whole => done.thin(),
+            _ => {}
         }
         report::append_trial(&done, &lab.out)?;
         self.record.trials.push(done);
@@ -128,7 +161,11 @@ impl Run<'_> {
         let mut plan = TrialPlan::of(scenario, &side.record.profile, number, &self.revisions);
         plan.settings.extend(side.record.settings.clone());
         plan.engine = Some(side.engine.clone());
-        plan.delay = side.record.delay;
+        if let SetKind::Calibration { added_per_mille, .. } = set
+            && place.side == Side::B
+        {
+            plan.delay = f64::from(*added_per_mille) / 1_000.0;
+        }
         plan.in_set = Some(InSet {
             set: set.clone(),
             pair: place.pair,

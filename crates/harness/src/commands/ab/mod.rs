@@ -61,11 +61,28 @@ pub struct Args {
     /// Add this to every answer of LiveRC
     #[arg(long, value_name = "TIME", help_heading = "Network")]
     liverc_latency: Option<Span>,
+    /// Measure the method itself: false alarms of A against A, and how often an added effect is found
+    #[arg(long, conflicts_with_all = ["b", "engine_b", "base", "untimed"])]
+    calibrate: bool,
+    /// Sets of a calibration: A against A, and for each added effect
+    #[arg(long, value_name = "N,M", default_value = "59,20", requires = "calibrate", value_parser = sets)]
+    sets: (u32, u32),
     /// Go on with an interrupted comparison: its folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "a", "b", "aa", "engine_a", "engine_b", "base", "seed", "settings", "database_rtt", "liverc_latency"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Effects that a calibration adds to B's time, per mille.
+const ADDED_PER_MILLE: [u32; 3] = [50, 100, 200];
+
+/// `59,20`.
+fn sets(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text.split_once(',').and_then(|(n, m)| Some((n.trim().parse().ok()?, m.trim().parse().ok()?)));
+    numbers
+        .filter(|&(n, m)| n > 0 || m > 0)
+        .ok_or_else(|| "write two numbers: sets of A against A, and sets of each added effect (59,20)".to_owned())
 }
 
 /// What is compared, ready to run.
@@ -122,6 +139,9 @@ fn folder(bench: &Bench) -> String {
         label.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect()
     };
     let ComparisonRecord { a, b, .. } = &bench.spec;
+    if !bench.spec.calibration.is_empty() {
+        return format!("{}-calibration-{}", bench.scenario.name, word(&a.profile));
+    }
     format!("{}-ab-{}-{}", bench.scenario.name, word(&a.profile), word(&b.profile))
 }
 
@@ -154,8 +174,9 @@ fn bench(args: &Args) -> Result<Bench, Failure> {
         )));
     }
     // Criteria speak of what a change must bring against a profile: not of a profile against itself, nor of builds.
+    let itself = args.aa || args.calibrate;
     let applies =
-        scenario.criteria.as_ref().is_some_and(|c| c.against == a.profile) && a.profile != b.profile && !args.aa;
+        scenario.criteria.as_ref().is_some_and(|c| c.against == a.profile) && a.profile != b.profile && !itself;
     if !applies {
         scenario.criteria = None;
     }
@@ -163,7 +184,7 @@ fn bench(args: &Args) -> Result<Bench, Failure> {
     let spec = ComparisonRecord {
         a: a.clone(),
         b: b.clone(),
-        against_itself: args.aa,
+        against_itself: itself,
         pairs: args.pairs.get(),
         timed: !args.untimed,
         strict: args.strict,
@@ -171,10 +192,19 @@ fn bench(args: &Args) -> Result<Bench, Failure> {
         criteria: scenario.criteria.clone(),
         conditions: Vec::new(),
         condition_pairs: 0,
-        calibration: Vec::new(),
+        calibration: calibration(args),
         results: None,
     };
     Ok(Bench { scenario, sides, spec, resumed: None })
+}
+
+/// The levels of a calibration and the sets of each; none when it is none.
+fn calibration(args: &Args) -> Vec<(u32, u32)> {
+    if !args.calibrate {
+        return Vec::new();
+    }
+    let (same, added) = args.sets;
+    std::iter::once((0, same)).chain(ADDED_PER_MILLE.map(|effect| (effect, added))).filter(|(_, n)| *n > 0).collect()
 }
 
 /// Pairs whose races, none of them lost, show that a rate does not rise by more than `rise`: 3/n.

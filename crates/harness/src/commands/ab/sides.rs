@@ -25,9 +25,10 @@ pub(super) struct Runnable {
 /// # Errors
 /// What is wrong with one of them, and by which argument.
 pub(super) fn of(args: &Args, scenario: &Scenario) -> Result<[Runnable; 2], Failure> {
+    let itself = args.aa || args.calibrate;
     let usual = scenario.engine.profiles.first().map_or("fast", String::as_str);
     let builds = args.engine_a.is_some() || args.engine_b.is_some() || args.base.is_some();
-    if args.b.is_none() && !args.aa && !builds {
+    if args.b.is_none() && !itself && !builds {
         return Err(Failure::usage(
             "compare what with what? name two profiles (before fast), two engines (--engine-a, --engine-b), a base \
              (--base REV), or one profile and --aa",
@@ -44,8 +45,8 @@ pub(super) fn of(args: &Args, scenario: &Scenario) -> Result<[Runnable; 2], Fail
         a = with_engine(a, base.program, true, Some("release".to_owned()))?;
         a.record.label = format!("{} of {}", a.record.label, base.revision);
     }
-    let mut b = if args.aa { a.clone() } else { side("B", text_b, args.engine_b.as_deref(), scenario)? };
-    if builds && !args.aa && a.record.label == b.record.label {
+    let mut b = if itself { a.clone() } else { side("B", text_b, args.engine_b.as_deref(), scenario)? };
+    if builds && !itself && a.record.label == b.record.label {
         // Both have the same profile: the programs tell them apart.
         if a.record.engine_hash == b.record.engine_hash {
             return Err(Failure::usage("both engines are the same file and the same profile; that is --aa"));
@@ -53,7 +54,7 @@ pub(super) fn of(args: &Args, scenario: &Scenario) -> Result<[Runnable; 2], Fail
         b.record.label = format!("{} of {}", b.record.label, b.record.engine_path);
         a.record.label = format!("{} of {}", a.record.label, a.record.engine_path);
     }
-    if !args.aa && a.record == b.record {
+    if !itself && a.record == b.record {
         return Err(Failure::usage(format!("A and B are both `{text_a}`; to compare it with itself, say --aa")));
     }
     Ok([a, b])
@@ -83,7 +84,6 @@ fn side(name: &str, text: &str, engine: Option<&str>, scenario: &Scenario) -> Re
             engine_hash: hash,
             args: spec.args.clone(),
             build_profile: None,
-            delay: 0.0,
         };
         return Ok(Runnable { record, engine: spec });
     }
@@ -105,7 +105,6 @@ fn side(name: &str, text: &str, engine: Option<&str>, scenario: &Scenario) -> Re
         engine_hash: String::new(),
         args: Vec::new(),
         build_profile: None,
-        delay: 0.0,
     };
     let blank = Runnable { record, engine: EngineSpec::of_build(own.clone(), true) };
     match engine {

@@ -34,6 +34,13 @@ pub fn tables(view: &View<'_>) -> String {
         }
         out.push('\n');
     }
+    if !view.results.calibration.is_empty() {
+        out.push_str("| | sets | regression | at first | inconclusive | true share (95 %) | change seen |\n|---|---|---|---|---|---|---|\n");
+        for level in &view.results.calibration {
+            let _ = writeln!(out, "| {} |", View::level(level).map(|c| escape(&c)).join(" | "));
+        }
+        out.push('\n');
+    }
     if let Some(seen) = view.sensitivity() {
         let _ = writeln!(out, "{}.\n", escape(&seen));
     }

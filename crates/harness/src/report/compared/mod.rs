@@ -41,6 +41,8 @@ pub enum Conclusion {
     Improvement,
     /// Nothing is worse.
     Pass,
+    /// A calibration, of which all sets ended.
+    Calibrated,
     /// As [`Conclusion::Inconclusive`], with `--strict`.
     StrictlyInconclusive,
 }
@@ -57,6 +59,7 @@ impl Conclusion {
             Self::Met => "Every criterion is met",
             Self::Improvement => "Better, and nothing is worse",
             Self::Pass => "No regression",
+            Self::Calibrated => "The method was calibrated",
         }
     }
 
@@ -67,7 +70,7 @@ impl Conclusion {
             Self::Missed | Self::Regression => 1,
             Self::StrictlyInconclusive => 3,
             Self::Incomplete => exit_code::INVARIANT,
-            Self::Inconclusive | Self::Met | Self::Improvement | Self::Pass => exit_code::PASS,
+            Self::Inconclusive | Self::Met | Self::Improvement | Self::Pass | Self::Calibrated => exit_code::PASS,
         }
     }
 
@@ -77,7 +80,7 @@ impl Conclusion {
         match self {
             Self::Missed | Self::Regression => Verdict::Violated,
             Self::Incomplete | Self::Inconclusive | Self::StrictlyInconclusive => Verdict::Unknown,
-            Self::Met | Self::Improvement | Self::Pass => Verdict::Held,
+            Self::Met | Self::Improvement | Self::Pass | Self::Calibrated => Verdict::Held,
         }
     }
 }
@@ -98,6 +101,10 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn conclusion(&self) -> Conclusion {
         let results = &*self.results;
+        if !self.spec.calibration.is_empty() {
+            let whole = results.calibration.iter().all(|l| l.sets == l.wanted);
+            return if whole { Conclusion::Calibrated } else { Conclusion::Incomplete };
+        }
         let missed = results.criteria.iter().any(|c| c.judged && c.met == Met::Missed);
         if missed {
             Conclusion::Missed
@@ -119,6 +126,14 @@ impl<'a> View<'a> {
     /// How it was made, in a sentence.
     #[must_use]
     pub fn made(&self) -> String {
+        if !self.spec.calibration.is_empty() {
+            return format!(
+                "sets of {} in ABBA order, doubled once when inconclusive, a regression confirmed by a second set; {} in all, \
+                 every row compared in each",
+                format::plural(self.spec.pairs as usize, "pair"),
+                format::plural(self.trials, "trial")
+            );
+        }
         let extended = if self.results.extended { ", extended once since something was inconclusive" } else { "" };
         let mut text = format!(
             "{} in ABBA order{extended}; {} in all, every row compared in each",
@@ -155,10 +170,23 @@ impl<'a> View<'a> {
         match row.finding {
             _ if covered => "see its criterion".to_owned(),
             _ if !JUDGED.contains(&row.metric) => "shown only".to_owned(),
-            Some(Finding::Regression) if row.metric.better() == crate::stats::Better::Neither => "changed".to_owned(),
             Some(finding) => finding.to_string(),
             None => "not judged".to_owned(),
         }
+    }
+
+    /// A calibration's level: name, sets, regressions found and confirmed, found at first, inconclusive, true share, change seen.
+    #[must_use]
+    pub fn level(level: &crate::ab::calibrate::Level) -> [String; 7] {
+        [
+            level.name(),
+            format!("{} of {}", level.sets, level.wanted),
+            level.found.to_string(),
+            level.found_at_first.to_string(),
+            level.inconclusive.to_string(),
+            format!("{} to {}", format::share(level.share.0), format::share(level.share.1)),
+            level.seen.map_or_else(|| format::NONE.to_owned(), crate::ab::judge::percent),
+        ]
     }
 
     /// Labels of A and B.

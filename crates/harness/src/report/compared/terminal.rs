@@ -22,6 +22,12 @@ pub fn text(view: &View<'_>, colours: bool) -> String {
         rows.extend(view.rows().map(|r| view.cells(r)));
         table(&mut out, &rows, &[1, 2], colours);
     }
+    if !view.results.calibration.is_empty() {
+        let head = ["", "sets", "regression", "at first", "inconclusive", "true share (95 %)", "change seen"];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(view.results.calibration.iter().map(View::level));
+        table(&mut out, &rows, &[1, 2, 3, 4, 5, 6], colours);
+    }
     if let Some(seen) = view.sensitivity() {
         let _ = writeln!(out, "{seen}\n");
     }
@@ -64,7 +70,7 @@ fn table<const N: usize>(out: &mut String, rows: &[[String; N]], right: &[usize]
 fn colour(word: &str) -> Option<&'static str> {
     match word {
         "met" | "pass" | "improvement" => Some("32"),
-        "missed" | "regression" | "changed" => Some("1;31"),
+        "missed" | "regression" => Some("1;31"),
         "inconclusive" => Some("33"),
         "not judged" | "shown only" | "see its criterion" => Some("2"),
         _ => None,
