@@ -12,7 +12,7 @@ use super::words;
 /// Trials of one profile with the same settings.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
-    /// Profile, and settings changed from it.
+    /// Profile, and the settings changed from it that not all trials have.
     pub label: String,
     /// Profile.
     pub profile: &'a str,
@@ -28,12 +28,13 @@ pub fn of_run(run: &RunRecord) -> Vec<Group<'_>> {
     if let Some(comparison) = &run.comparison {
         return of_comparison(run, comparison);
     }
+    let common = words::common_settings(run);
     let mut groups: Vec<Group<'_>> = Vec::new();
     for trial in &run.trials {
         match groups.iter_mut().find(|g| g.profile == trial.profile && *g.settings == trial.settings) {
             Some(group) => group.trials.push(trial),
             None => groups.push(Group {
-                label: words::setup(trial),
+                label: words::setup_beside(trial, &common),
                 profile: &trial.profile,
                 settings: &trial.settings,
                 trials: vec![trial],
