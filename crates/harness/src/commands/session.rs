@@ -82,7 +82,7 @@ impl Common {
 /// Whether the file system in memory is there and has room.
 fn room_in_memory() -> bool {
     let found = nix::sys::statvfs::statvfs(SHARED_MEMORY);
-    found.is_ok_and(|fs| fs.blocks_available() as u64 * fs.fragment_size() as u64 >= ROOM)
+    found.is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() >= ROOM)
 }
 
 /// A run that is under way.

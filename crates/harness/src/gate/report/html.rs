@@ -15,7 +15,7 @@ use crate::report::words;
 pub fn lead(gate: &GateRecord, verdict: &GateVerdict) -> Lead {
     let look = match verdict.headline {
         Headline::Passed | Headline::Saved => Verdict::Held,
-        Headline::Failed | Headline::Unsafe => Verdict::Violated,
+        Headline::Failed | Headline::Unsafe | Headline::NoBase => Verdict::Violated,
         Headline::Open | Headline::Interrupted => Verdict::Unknown,
     };
     let failing = verdict.checks.iter().filter(|c| c.verdict.fails());

@@ -76,6 +76,7 @@ fn headline(verdict: &GateVerdict) -> String {
         Headline::Failed => format!("Failed: {}", failing.join(", ")),
         Headline::Open => "Not proven: something could not be judged, and --strict was given".to_owned(),
         Headline::Unsafe => "Failed: the engine did not keep every invariant".to_owned(),
+        Headline::NoBase => "Failed: the base build did not keep every invariant, so nothing is proven".to_owned(),
         Headline::Interrupted => "Interrupted: nothing is proven".to_owned(),
         Headline::Saved => "Measured, compared with nothing".to_owned(),
     }
