@@ -11,6 +11,7 @@ pub mod format;
 pub mod gate;
 pub mod nearest;
 pub mod oracle;
+pub mod phases;
 pub mod quantity;
 pub mod report;
 pub mod scenario;

@@ -9,6 +9,7 @@ mod gate;
 mod interrupt;
 mod lab;
 mod list;
+mod phases;
 mod progress;
 mod replay;
 mod report;
@@ -72,6 +73,8 @@ enum Verb {
     Selftest(Box<selftest::Args>),
     /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
     Ab(Box<ab::Args>),
+    /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
+    Phases(Box<phases::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -113,6 +116,7 @@ pub fn main() -> u8 {
         Verb::Replay(args) => replay::main(*args),
         Verb::Selftest(args) => selftest::main(*args),
         Verb::Ab(args) => ab::main(&args),
+        Verb::Phases(args) => phases::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, PASS};
-use crate::{gate, report};
+use crate::{gate, phases, report};
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -17,6 +17,9 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
     let run = report::load(&args.dir)?;
     let gate = gate::report::load(&args.dir)?;
     let written = report::write(&run, &args.dir)?;
+    if let Some(phases) = phases::report::load(&args.dir)? {
+        phases::report::write(&run, &phases, &args.dir)?;
+    }
     if let Some(gate) = gate {
         gate::report::write(&run, &gate, &args.dir)?;
     }

@@ -12,7 +12,7 @@ mod verdict;
 mod why;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 

@@ -131,6 +131,7 @@ fn an_engine_that_loses_a_lap_exits_4_and_is_measured_no_further() {
     assert_eq!(run.trials.len(), 1);
     let judged = verdict(&run, &gate);
     assert_eq!((judged.exit, judged.headline), (4, Headline::Unsafe));
+    assert!(judged.checks.iter().all(|c| c.verdict != CheckVerdict::Missing), "what was not measured is not missed");
     let shown = text(&run, &gate, &judged, None, false);
     assert!(shown.contains("19 rows, 20 expected"), "{shown}");
     assert!(annotations(&judged).starts_with("::error title=gate%3A invariant::"));
@@ -145,7 +146,11 @@ fn baseline_refused(run: &crate::trial::record::RunRecord, gate: &GateRecord) ->
 fn a_base_build_that_breaks_an_invariant_is_no_base() {
     let (mut run, gate) = gated(TimeBy::BaseBuild, None, SAME);
     run.trials[0].judgements[0].verdict = Verdict::Violated;
-    assert_eq!(verdict(&run, &gate).exit, 4);
+    let judged = verdict(&run, &gate);
+    assert_eq!((judged.exit, judged.headline), (4, Headline::NoBase));
+    assert!(text(&run, &gate, &judged, None, false).contains("the base build did not keep every invariant"));
+    run.trials[1].judgements[0].verdict = Verdict::Violated;
+    assert_eq!(verdict(&run, &gate).headline, Headline::Unsafe);
 }
 
 #[test]

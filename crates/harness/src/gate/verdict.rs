@@ -39,6 +39,8 @@ pub enum Headline {
     Open,
     /// An invariant was violated, or could not be told.
     Unsafe,
+    /// The same, but of the base build: there is nothing to compare with.
+    NoBase,
     /// Stopped by the user.
     Interrupted,
     /// A new baseline.
@@ -50,14 +52,21 @@ pub enum Headline {
 pub fn verdict(run: &RunRecord, gate: &GateRecord) -> GateVerdict {
     let correctness = overall::of_run(run);
     let compared = gate.baseline.is_some() || gate.base.is_some();
-    let checks = if compared { checks(run, gate) } else { Vec::new() };
+    let mut checks = if compared { checks(run, gate) } else { Vec::new() };
+    if correctness.verdict != Verdict::Held {
+        // An engine that breaks an invariant is measured no further.
+        for check in checks.iter_mut().filter(|c| c.verdict == CheckVerdict::Missing) {
+            check.verdict = CheckVerdict::NotJudged;
+            check.reason = "an invariant was broken, and nothing more was measured".to_owned();
+        }
+    }
     let any = |f: fn(&Check) -> bool| checks.iter().any(f);
     // What the baseline's conditions forbid to compare stays open, too.
     let open = any(|c| matches!(c.verdict, CheckVerdict::Inconclusive | CheckVerdict::NotJudged));
     let (headline, exit) = if run.interrupted {
         (Headline::Interrupted, INTERRUPTED)
     } else if correctness.verdict != Verdict::Held {
-        (Headline::Unsafe, 4)
+        (if only_the_base(run, gate) { Headline::NoBase } else { Headline::Unsafe }, 4)
     } else if any(|c| c.verdict.fails()) {
         (Headline::Failed, 1)
     } else if gate.strict && open {
@@ -75,6 +84,13 @@ pub fn verdict(run: &RunRecord, gate: &GateRecord) -> GateVerdict {
         checks,
         exit,
     }
+}
+
+/// Whether every trial that did not hold is the base build's.
+fn only_the_base(run: &RunRecord, gate: &GateRecord) -> bool {
+    let mut broken = run.trials.iter().filter(|t| overall::of_trial(t).verdict != Verdict::Held).peekable();
+    broken.peek().is_some()
+        && broken.all(|t| gate.places.iter().any(|p| p.trial == t.trial && p.place.side == Side::A))
 }
 
 /// A baseline of what was measured here.

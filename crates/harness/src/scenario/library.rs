@@ -53,6 +53,7 @@ shipped! {
     "event-corrected-crash"
     "bad-day"
     "gate"
+    "phases"
 }
 
 /// A scenario that can be run by its name.

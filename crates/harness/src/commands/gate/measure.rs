@@ -143,7 +143,10 @@ impl Measuring<'_> {
 
     async fn run(&self, record: &mut RunRecord, plan: &TrialPlan) -> Result<u32, Failure> {
         let Session { lab, bar, cancel, .. } = self.session;
-        let done = drive::run(lab, plan, bar, cancel).await;
+        let mut done = drive::run(lab, plan, bar, cancel).await;
+        if overall::of_trial(&done).verdict == Verdict::Held {
+            done.thin();
+        }
         // One that the user stopped shows nothing.
         if !(cancel.is_cancelled() && done.broken.is_some()) {
             report::append_trial(&done, &lab.out)?;

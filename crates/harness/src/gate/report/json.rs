@@ -28,6 +28,7 @@ pub fn text(gate: &GateRecord, verdict: &GateVerdict) -> Result<String, serde_js
             Headline::Failed => "failed",
             Headline::Open => "open",
             Headline::Unsafe => "unsafe",
+            Headline::NoBase => "no-base",
             Headline::Interrupted => "interrupted",
             Headline::Saved => "saved",
         },

@@ -1,6 +1,7 @@
 //! The gate's verdict as people and machines read it, one file per format; and the rim that writes the files.
 
 mod annotations;
+mod html;
 mod json;
 mod junit;
 mod markdown;
@@ -32,7 +33,7 @@ const STATEMENTS: usize = 8;
 /// Longest text of a statement that is shown, characters.
 const QUERY: usize = 90;
 
-/// Writes the gate's files beside those of the run: `gate.json`, and its own `summary.md` and `junit.xml`.
+/// Writes the gate's files beside those of the run: `gate.json`, and `report.html`, `summary.md` and `junit.xml` with its verdict.
 ///
 /// # Errors
 /// When one cannot be written.
@@ -44,7 +45,9 @@ pub fn write(run: &RunRecord, gate: &GateRecord, dir: &Path) -> Result<(), Repor
     };
     let json = json(gate, &verdict).map_err(|e| failed(FILE)(e.to_string()))?;
     let junit = xml(run, gate, &verdict).map_err(|e| failed("junit.xml")(e.to_string()))?;
+    let page = report::html::led(run, &report::plots::all(run)?, Some(&html::lead(gate, &verdict)));
     report::replace(&dir.join(FILE), json.as_bytes())?;
+    report::replace(&dir.join("report.html"), page.as_bytes())?;
     report::replace(&dir.join("summary.md"), markdown(run, gate, &verdict).as_bytes())?;
     report::replace(&dir.join("junit.xml"), junit.as_bytes())
 }
@@ -73,6 +76,7 @@ fn headline(verdict: &GateVerdict) -> String {
         Headline::Failed => format!("Failed: {}", failing.join(", ")),
         Headline::Open => "Not proven: something could not be judged, and --strict was given".to_owned(),
         Headline::Unsafe => "Failed: the engine did not keep every invariant".to_owned(),
+        Headline::NoBase => "Failed: the base build did not keep every invariant, so nothing is proven".to_owned(),
         Headline::Interrupted => "Interrupted: nothing is proven".to_owned(),
         Headline::Saved => "Measured, compared with nothing".to_owned(),
     }

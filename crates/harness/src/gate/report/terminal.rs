@@ -22,7 +22,7 @@ pub fn text(run: &RunRecord, gate: &GateRecord, verdict: &GateVerdict, dir: Opti
     let _ = writeln!(out, "{}  {}", paint.bold("gate"), paint.dim(&format!("{} · {trials} in {took}", work(gate))));
     let colour = match verdict.headline {
         Headline::Passed | Headline::Saved => Verdict::Held,
-        Headline::Failed | Headline::Unsafe => Verdict::Violated,
+        Headline::Failed | Headline::Unsafe | Headline::NoBase => Verdict::Violated,
         Headline::Open | Headline::Interrupted => Verdict::Unknown,
     };
     let _ = writeln!(out, "{}", paint.verdict(colour, &headline(verdict)));

@@ -21,23 +21,25 @@ pub fn chip(v: Verdict) -> Markup {
 }
 
 /// The head of the page.
-pub fn banner(run: &RunRecord, overall: &Overall, groups: &[Group<'_>]) -> Markup {
+pub fn banner(run: &RunRecord, overall: &Overall, lead: Option<&super::Lead>, groups: &[Group<'_>]) -> Markup {
     let notes = notes::of_run(run);
+    let class = lead.map_or(overall.class(), |lead| words::class(lead.look));
+    let reasons = lead.map_or(&overall.reasons, |lead| &lead.reasons);
     html! {
-        header class={ "banner " (overall.class()) } {
+        header class={ "banner " (class) } {
             p class="eyebrow" { "Scenario " span { (run.scenario) } }
-            h1 { (overall.headline()) "." }
+            h1 { (lead.map_or(overall.headline(), |lead| &lead.headline)) "." }
             @if !run.description.is_empty() { p class="lead" { (run.description) } }
             p class="meta" {
                 (notes::trials(run)) " in " (format::duration(run.run_us as f64)) " · "
                 (overall.tally()) " · "
                 time datetime=(run.started_at) { (format::wall_clock(&run.started_at)) }
             }
-            @if !overall.reasons.is_empty() {
+            @if !reasons.is_empty() {
                 ul class="reasons" {
-                    @for reason in overall.reasons.iter().take(6) { li { (reason) } }
-                    @if overall.reasons.len() > 6 {
-                        li { a href="#evidence" { "and " (overall.reasons.len() - 6) " more" } }
+                    @for reason in reasons.iter().take(6) { li { (reason) } }
+                    @if reasons.len() > 6 {
+                        li { a href="#evidence" { "and " (reasons.len() - 6) " more" } }
                     }
                 }
             }

@@ -13,6 +13,7 @@ mod search;
 mod stages;
 mod throughput;
 mod timeline;
+pub mod waterfall;
 
 pub use canvas::PlotError;
 
