@@ -72,7 +72,7 @@ enum Verb {
     Selftest(Box<selftest::Args>),
     /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
     Ab(Box<ab::Args>),
-    /// List scenarios, oracles, steps or faults
+    /// List scenarios, oracles, steps, faults or bugs
     List(list::Args),
     /// Make the report of a stored run again
     Report(report::Args),

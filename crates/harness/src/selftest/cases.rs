@@ -46,6 +46,7 @@ restarts = 3
 timeout = \"120s\"
 [limits]
 engine_peak = \"150MB\"
+max_in_flight = 4
 ";
 
 /// The event of most.
@@ -98,6 +99,11 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
         "[event]\nkind = \"bad-race\"\nsize = \"small\"\nform = \"raw\"\nseed = 9\n[expect]\noutcome = \"partial\"\nfailed = [5]\n",
     ),
     (
+        "far-away",
+        "LiveRC takes 50 ms to answer",
+        "[network]\nliverc_latency = \"50ms\"\n",
+    ),
+    (
         "corrected",
         "LiveRC corrects the event twice",
         "[event]\nsize = \"small\"\nform = \"raw\"\nseed = 41\nrevisions = [[\"lap-removed\", \"driver-disqualified\"], [\"race-withdrawn\"]]\n",
@@ -135,6 +141,7 @@ fn showing(bug: Bug) -> (&'static str, Vec<OracleName>) {
         Bug::WrongCounts => ("undisturbed", vec![Counts]),
         Bug::AmbiguousDoubled => ("commit-answer-lost", vec![Content]),
         Bug::AmbiguousSuccess => ("commit-lost", vec![Durable]),
+        Bug::Crowding => ("far-away", vec![Polite, Bounded]),
         Bug::RetryAfterIgnored => ("rate-limited", vec![Polite]),
         Bug::TruncatedAccepted => ("page-cut", vec![Content]),
         Bug::OpenTransaction => ("undisturbed", vec![Clean]),
