@@ -98,11 +98,7 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
         "a race page cannot be read",
         "[event]\nkind = \"bad-race\"\nsize = \"small\"\nform = \"raw\"\nseed = 9\n[expect]\noutcome = \"partial\"\nfailed = [5]\n",
     ),
-    (
-        "far-away",
-        "LiveRC takes 50 ms to answer",
-        "[network]\nliverc_latency = \"50ms\"\n",
-    ),
+    ("far-away", "LiveRC takes 50 ms to answer", "[network]\nliverc_latency = \"50ms\"\n"),
     (
         "corrected",
         "LiveRC corrects the event twice",
