@@ -77,7 +77,7 @@ names! {
     LockLeaked = "lock-leaked",
     /// A worker that wakes after another has finished its event writes on.
     StaleOverwrite = "stale-overwrite",
-    /// A page that fails is asked for again at once, without end.
+    /// A page that fails is asked for again at once, twenty times over, without end.
     RetryStorm = "retry-storm",
     /// Every page is kept, once for each of its laps.
     UnboundedMemory = "unbounded-memory",

@@ -15,6 +15,9 @@ const ATTEMPTS: u32 = 6;
 /// Pause before the second attempt, doubled for each that follows.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Requests of a storm, which do not wait for each other's answers: their number does not depend on the machine.
+const STORM: usize = 20;
+
 /// What an engine waits that does not look at `Retry-After`.
 const IMPATIENT: Duration = Duration::from_millis(300);
 
@@ -58,6 +61,10 @@ impl<'a> Fetcher<'a> {
                 Err((cause, None)) => return Err(NotHad { cause, retry: false }),
                 Err((cause, Some(asked))) => (cause, asked.max(PAUSE * 2_u32.pow(attempt.min(ATTEMPTS) - 1))),
             };
+            if self.bug == Some(Bug::RetryStorm) {
+                self.all_at_once(std::iter::repeat_n(url.to_owned(), STORM)).await;
+                self.ahead.clear();
+            }
             let wait = match self.bug {
                 Some(Bug::RetryStorm) => Duration::ZERO,
                 Some(Bug::RetryAfterIgnored) => IMPATIENT,

@@ -90,7 +90,7 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
     (
         "rate-limited",
         "LiveRC answers 429 with Retry-After",
-        "[[fault]]\nwhen = \"race-fetched#2\"\ndo = \"http-429\"\nfor = \"1s\"\n",
+        "[[fault]]\nwhen = \"race-fetched#2\"\ndo = \"http-429\"\nfor = \"2s\"\n",
     ),
     ("page-cut", "a race page is cut short", "[[fault]]\nwhen = \"race-fetched#1\"\ndo = \"truncate-closed\"\n"),
     (
@@ -98,7 +98,7 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
         "a race page cannot be read",
         "[event]\nkind = \"bad-race\"\nsize = \"small\"\nform = \"raw\"\nseed = 9\n[expect]\noutcome = \"partial\"\nfailed = [5]\n",
     ),
-    ("far-away", "LiveRC takes 50 ms to answer", "[network]\nliverc_latency = \"50ms\"\n"),
+    ("far-away", "LiveRC takes 150 ms to answer", "[network]\nliverc_latency = \"150ms\"\n"),
     (
         "corrected",
         "LiveRC corrects the event twice",
