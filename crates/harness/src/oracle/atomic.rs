@@ -187,7 +187,10 @@ mod tests {
         let mut unread = fixture::healthy();
         unread.ingestions[0].observed.xmins.remove(&102);
         let finding = check(&unread);
-        assert!(finding.evidence[1].contains("the second ingestion: xmin of race 102 was not read before"), "{finding:?}");
+        assert!(
+            finding.evidence[1].contains("the second ingestion: xmin of race 102 was not read before"),
+            "{finding:?}"
+        );
     }
 
     #[test]
