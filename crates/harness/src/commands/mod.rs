@@ -75,7 +75,7 @@ enum Verb {
     Ab(Box<ab::Args>),
     /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
     Phases(Box<phases::Args>),
-    /// List scenarios, oracles, steps or faults
+    /// List scenarios, oracles, steps, faults or bugs
     List(list::Args),
     /// Make the report of a stored run again
     Report(report::Args),

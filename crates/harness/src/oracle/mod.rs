@@ -197,6 +197,7 @@ mod tests {
     fn names_read_back_equal_their_json_and_a_typo_gets_the_nearest() {
         for &oracle in OracleName::ALL {
             assert_eq!(oracle.name().parse::<OracleName>(), Ok(oracle));
+            assert_eq!(oracle.to_string(), oracle.name());
             assert_eq!(serde_json::to_value(oracle).unwrap(), oracle.name());
             assert!(oracle.description().ends_with('.'), "{oracle}");
         }
