@@ -45,6 +45,9 @@ pub struct Args {
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
+    /// Do not judge by this oracle, as often as wanted: to look past what is known to fail
+    #[arg(long = "without", value_name = "ORACLE")]
+    without: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -80,16 +83,11 @@ fn resolve(args: &Args) -> Result<Scenario, Failure> {
     };
     let scenario = Scenario::parse("chaos.toml", BASE, known).and_then(|s| s.with(&overrides, known));
     let mut scenario = scenario.map_err(Failure::usage)?;
-    crate::search::judged_by_durable(&mut scenario);
+    sweep::judged_by(&mut scenario, &args.without)?;
     Ok(scenario)
 }
 
-async fn search(
-    args: &Args,
-    scenario: &Scenario,
-    session: &Session,
-    record: &mut RunRecord,
-) -> Result<(), Failure> {
+async fn search(args: &Args, scenario: &Scenario, session: &Session, record: &mut RunRecord) -> Result<(), Failure> {
     let Session { lab, bar, cancel, .. } = session;
     let profiles = match scenario.engine.profiles.as_slice() {
         [] => vec!["external".to_owned()],
@@ -129,7 +127,9 @@ async fn search(
     let (mut search, kept) = chaos.finish(wanted);
     search.search_us = monotonic_us() - begun_us;
     if own_server.is_none() {
-        search.remarks.push("The server is not the harness's own: faults that stop or kill it were not drawn.".to_owned());
+        search
+            .remarks
+            .push("The server is not the harness's own: faults that stop or kill it were not drawn.".to_owned());
     }
     search.remarks.push(
         "A fault that did not get its turn, because another had struck before, is named as such and counts for nothing; a trial \
@@ -141,7 +141,9 @@ async fn search(
         Ok(()) => Ok(()),
         Err(_) if cancel.is_cancelled() => Ok(()),
         Err(ChaosError::Report(e)) => Err(e.into()),
-        Err(e @ ChaosError::Golden(_, NotGolden::Failed(..) | NotGolden::Unequal { .. })) => Err(Failure::not_proven(e)),
+        Err(e @ ChaosError::Golden(_, NotGolden::Failed(..) | NotGolden::Unequal { .. })) => {
+            Err(Failure::not_proven(e))
+        }
         Err(e) => Err(Failure::environment(e)),
     }
 }

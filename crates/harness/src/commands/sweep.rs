@@ -6,6 +6,7 @@ use std::path::Path;
 use super::session::{self, Common, Session};
 use super::{Failure, INTERRUPTED};
 use crate::clock::monotonic_us;
+use crate::oracle::OracleName;
 use crate::report;
 use crate::scenario::{Overrides, Scenario};
 use crate::search::golden::NotGolden;
@@ -48,6 +49,9 @@ pub struct Args {
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
+    /// Do not judge by this oracle, as often as wanted: to look past what is known to fail
+    #[arg(long = "without", value_name = "ORACLE")]
+    without: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -102,16 +106,33 @@ fn resolve(args: &Args) -> Result<(Scenario, Options), Failure> {
     let points: PointsOf = args.points.parse().map_err(|e| Failure::usage(format!("--points: {e}")))?;
     let strike: Strike = args.fault.parse().map_err(|e| Failure::usage(format!("--fault: {e}")))?;
     if args.depth > 1 && (strike != Strike::Crash || points == PointsOf::Wire) {
-        return Err(Failure::usage("--depth 2 strikes at the steps of a recovery, and only a crash leads to one: use it with --points steps or both and without --fault"));
+        return Err(Failure::usage(
+            "--depth 2 strikes at the steps of a recovery, and only a crash leads to one: use it with --points steps or both and without --fault",
+        ));
     }
     if args.budget == 0 {
         return Err(Failure::usage("--budget: a sweep of no point would prove nothing; give 1 or more"));
     }
     let mut scenario = scenario;
-    crate::search::judged_by_durable(&mut scenario);
-    let options =
-        Options { points, strike, depth: args.depth, budget: args.budget, jobs: jobs(args.jobs) };
+    judged_by(&mut scenario, &args.without)?;
+    let options = Options { points, strike, depth: args.depth, budget: args.budget, jobs: jobs(args.jobs) };
     Ok((scenario, options))
+}
+
+/// What a search judges by: what the scenario lists, *durable* with it, since something goes wrong, and not what was taken out.
+///
+/// # Errors
+/// No such oracle, or none is left.
+pub fn judged_by(scenario: &mut Scenario, without: &[String]) -> Result<(), Failure> {
+    crate::search::judged_by_durable(scenario);
+    for name in without {
+        let oracle: OracleName = name.parse().map_err(|e| Failure::usage(format!("--without: {e}")))?;
+        scenario.oracles.retain(|o| *o != oracle);
+    }
+    if scenario.oracles.is_empty() {
+        return Err(Failure::usage("--without: no oracle is left that could be judged"));
+    }
+    Ok(())
 }
 
 /// Trials at once: those that were asked for, else two for each core, since a trial waits as long as it works.
@@ -134,12 +155,7 @@ pub fn blank(verb: Verb, jobs: usize) -> SearchRecord {
     }
 }
 
-async fn all(
-    scenario: &Scenario,
-    options: &Options,
-    session: &Session,
-    record: &mut RunRecord,
-) -> Result<(), Failure> {
+async fn all(scenario: &Scenario, options: &Options, session: &Session, record: &mut RunRecord) -> Result<(), Failure> {
     let Session { lab, bar, cancel, .. } = session;
     bar.phase("making the event");
     let revisions = session::revisions(scenario).await?;
@@ -149,14 +165,8 @@ async fn all(
     };
     let in_order = sweep::in_order(scenario);
     let numbers = Numbers::default();
-    let runner = |scenario| Runner {
-        lab,
-        scenario,
-        revisions: &revisions,
-        cancel,
-        numbers: &numbers,
-        excuse_overtaken: false,
-    };
+    let runner =
+        |scenario| Runner { lab, scenario, revisions: &revisions, cancel, numbers: &numbers, excuse_overtaken: false };
     let begun = monotonic_us();
     let mut sweep = Sweep::new(options, record.search.take().unwrap_or_else(|| blank(Verb::Sweep, options.jobs)));
     let told = |done: usize, of: usize| {

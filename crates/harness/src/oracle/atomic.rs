@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::check::{Check, Finding, count, label};
-use super::tables::rows_of;
 use super::durable::WRITTEN;
+use super::tables::rows_of;
 use crate::trial::record::{Ingestion, Interlude, RowKind, TrialRecord, XminSet};
 
 /// Judges a trial.

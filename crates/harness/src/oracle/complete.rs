@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::check::{Check, Finding, count, label, races};
+use super::durable::WRITTEN;
 use super::stored::{Holdings, LAPS_FULL, holdings, listed, must_fail, without_failed};
 use super::tables::rows_of;
-use super::durable::WRITTEN;
 use crate::trial::record::{ExpectedOutcome, Ingestion, Purpose, RowKind, TrialRecord};
 
 /// Judges a trial.
@@ -54,7 +54,11 @@ fn too_early(check: &mut Check, ingestion: &Ingestion, label: &str) {
         let there = |race: &u64| interlude.checkpoints.get(race).is_some_and(|c| c.state == WRITTEN);
         let missing: Vec<u64> = listed(ingestion).into_iter().filter(|race| !there(race)).collect();
         if !missing.is_empty() {
-            check.violated(format!("{label}, after {}: laps_full, but {} not written", interlude.after, races(&missing)));
+            check.violated(format!(
+                "{label}, after {}: laps_full, but {} not written",
+                interlude.after,
+                races(&missing)
+            ));
         }
     }
 }

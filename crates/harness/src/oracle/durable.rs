@@ -218,7 +218,12 @@ mod tests {
         let mut faulted = fixture::healthy();
         let at_us = faulted.ingestions[0].attempts[0].started_us + 1;
         let fired = Some(Fired { at_us, healed_us: None, evidence: "log".into() });
-        faulted.faults.push(FaultRecord { fault: "before-commit#1 = db-kill".into(), fired, why_not: None, missed: None });
+        faulted.faults.push(FaultRecord {
+            fault: "before-commit#1 = db-kill".into(),
+            fired,
+            why_not: None,
+            missed: None,
+        });
         let finding = check(&faulted);
         assert_eq!(finding.verdict, Verdict::Unknown);
         assert!(finding.evidence[0].contains("db-kill"), "{finding:?}");

@@ -252,7 +252,8 @@ mod tests {
         let mut record = fixture::healthy();
         record.aftermath.open_transactions = 2;
         let fired = Fired { at_us: 1, healed_us: Some(2), evidence: "signal 9".into() };
-        record.faults = vec![FaultRecord { fault: "mid-batch#1 = crash".into(), fired: Some(fired), why_not: None, missed: None }];
+        record.faults =
+            vec![FaultRecord { fault: "mid-batch#1 = crash".into(), fired: Some(fired), why_not: None, missed: None }];
         assert!(verdicts(&judge(&record, OracleName::ALL)).contains(&(OracleName::Content, Verdict::Held)));
         record.faults[0].fired = None;
         let got = verdicts(&judge(&record, OracleName::ALL));

@@ -32,11 +32,7 @@ pub fn lines(search: &SearchRecord) -> Vec<String> {
     }
     let seconds = search.search_us as f64 / 1e6;
     if seconds > 0.0 && !search.points.is_empty() {
-        lines.push(format!(
-            "{:.1} trials per second, {} at a time",
-            search.points.len() as f64 / seconds,
-            search.jobs
-        ));
+        lines.push(format!("{:.1} trials per second, {} at a time", search.points.len() as f64 / seconds, search.jobs));
     }
     lines
 }

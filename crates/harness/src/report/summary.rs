@@ -32,13 +32,7 @@ pub fn markdown(run: &RunRecord) -> String {
     let overall = overall::of_run(run);
     let groups = groups::of_run(run);
     let mut out = format!("## {}: {}\n\n", escape(&run.scenario), overall.headline().to_lowercase());
-    let _ = writeln!(
-        out,
-        "{} · {} in {}\n",
-        overall.tally(),
-        notes::trials(run),
-        format::duration(run.run_us as f64)
-    );
+    let _ = writeln!(out, "{} · {} in {}\n", overall.tally(), notes::trials(run), format::duration(run.run_us as f64));
     if let Some(found) = &run.search {
         for line in search::lines(found) {
             let _ = writeln!(out, "    {line}");

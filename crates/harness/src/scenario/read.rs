@@ -492,7 +492,10 @@ for = "500ms"
                 "`crash` happens at once",
             ),
             (format!("{event}[[fault]]\ndo = \"crash\""), "the key `when` is missing"),
-            (format!("{event}[[fault]]\nwhen = \"1s\"\ndo = \"crash\"\nprocess = 2"), "`process` is for faults at a step"),
+            (
+                format!("{event}[[fault]]\nwhen = \"1s\"\ndo = \"crash\"\nprocess = 2"),
+                "`process` is for faults at a step",
+            ),
             (format!("{event}size = \"large\""), ":3:1: "),
             ("[event\nsize".to_owned(), ":1:"),
         ] {

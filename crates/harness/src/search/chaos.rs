@@ -348,11 +348,7 @@ impl<'a> Chaos<'a> {
     }
 
     /// Runs a case alone; `Some`: it fails in one of the same oracles.
-    async fn fails(
-        &self,
-        case: &Case,
-        signature: &BTreeSet<OracleName>,
-    ) -> Result<Option<PointRecord>, ReportError> {
+    async fn fails(&self, case: &Case, signature: &BTreeSet<OracleName>) -> Result<Option<PointRecord>, ReportError> {
         let Some(done) = self.one(case).await? else { return Ok(None) };
         let alike = done.point.verdict != Verdict::Held && !self::signature(&done.record).is_disjoint(signature);
         Ok(alike.then_some(done.point))

@@ -22,13 +22,8 @@ pub fn choose(groups: &[usize], budget: usize, seed: u64) -> Vec<usize> {
         })
         .collect();
     let mut chosen = std::collections::BTreeSet::new();
-    let marks: [fn(usize) -> Option<usize>; 5] = [
-        |_| Some(0),
-        |n| n.checked_sub(1),
-        |n| (n > 1).then_some(1),
-        |n| n.checked_sub(2),
-        |n| Some(n / 2),
-    ];
+    let marks: [fn(usize) -> Option<usize>; 5] =
+        [|_| Some(0), |n| n.checked_sub(1), |n| (n > 1).then_some(1), |n| n.checked_sub(2), |n| Some(n / 2)];
     for mark in marks {
         for (&start, &n) in starts.iter().zip(groups) {
             if chosen.len() < budget

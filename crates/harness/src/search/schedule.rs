@@ -44,8 +44,12 @@ pub fn grounds(profiles: Vec<String>) -> impl Strategy<Value = Ground> {
     let [sizes, changes, settings] = Ground::CHOICES;
     // Half of the events have no later revision: they are quick, and most is to be found in them.
     let changes = prop_oneof![Just(0), 0..changes];
-    (0..sizes, changes, 0..settings, select(profiles))
-        .prop_map(|(size, changes, settings, profile)| Ground { size, changes, settings, profile })
+    (0..sizes, changes, 0..settings, select(profiles)).prop_map(|(size, changes, settings, profile)| Ground {
+        size,
+        changes,
+        settings,
+        profile,
+    })
 }
 
 /// How many faults a schedule has: one more often than four.

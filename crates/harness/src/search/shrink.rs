@@ -90,9 +90,14 @@ fn lower(n: u32) -> Vec<u32> {
 pub fn within(faults: &[Fault], kinds: &[Kind]) -> Option<Vec<Fault>> {
     let bring = |fault: &Fault| {
         let trigger = Trigger::of(fault)?;
-        let kind = kinds.iter().find(|k| (k.trigger, k.action, k.revision) == (trigger, fault.action(), fault.revision()))?;
+        let kind =
+            kinds.iter().find(|k| (k.trigger, k.action, k.revision) == (trigger, fault.action(), fault.revision()))?;
         let n = occurrence(fault.when()).min(kind.most);
-        Some(Fault::new(at(fault.when(), n), fault.action(), fault.written_duration()).ok()?.in_revision(fault.revision()))
+        Some(
+            Fault::new(at(fault.when(), n), fault.action(), fault.written_duration())
+                .ok()?
+                .in_revision(fault.revision()),
+        )
     };
     faults.iter().map(bring).collect()
 }

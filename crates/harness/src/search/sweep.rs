@@ -181,8 +181,7 @@ fn recovery(record: &TrialRecord, half_statements: bool) -> Option<Recovery> {
     let Purpose::Revision(revision) = ingestion.purpose else { return None };
     let written = |c: &crate::trial::record::Checkpoint| c.state == "written";
     let found = ingestion.interludes.last();
-    let durable =
-        found.map(|i| i.checkpoints.iter().filter(|(_, c)| written(c)).map(|(&race, _)| race).collect());
+    let durable = found.map(|i| i.checkpoints.iter().filter(|(_, c)| written(c)).map(|(&race, _)| race).collect());
     Some(Recovery {
         profile: record.profile.clone(),
         revision,
@@ -190,4 +189,3 @@ fn recovery(record: &TrialRecord, half_statements: bool) -> Option<Recovery> {
         steps: steps_of(next, half_statements),
     })
 }
-

@@ -71,7 +71,9 @@ impl Databases {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
         tx.commit().await?;
         if !layout.empty.is_empty() {
-            sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {}", layout.empty.join(", ")))).execute(&mut connection).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {}", layout.empty.join(", "))))
+                .execute(&mut connection)
+                .await?;
         }
         let relations: i64 = sqlx::query_scalar(RELATIONS).fetch_one(&mut connection).await?;
         let others: i64 = sqlx::query_scalar(

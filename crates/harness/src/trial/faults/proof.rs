@@ -150,7 +150,8 @@ impl Faults<'_> {
         }
         // A moment of this process that did not come must not hold a connection of the next one.
         for slot in &mut self.slots {
-            if let (State::Waiting, Some(_), At::Wire { hold, .. }) = (&slot.state, slot.fault.process(), &mut slot.at) {
+            if let (State::Waiting, Some(_), At::Wire { hold, .. }) = (&slot.state, slot.fault.process(), &mut slot.at)
+            {
                 drop(hold.take());
             }
         }
