@@ -128,7 +128,7 @@ impl Fault {
         if let Some(process) = self.process {
             place += &format!(" in process {process}");
         }
-        match self.duration() {
+        match self.duration().filter(|span| !span.0.is_zero()) {
             Some(duration) => format!("{} = {} for {duration}{place}", self.when, self.action),
             None => format!("{} = {}{place}", self.when, self.action),
         }
@@ -230,7 +230,9 @@ mod tests {
         assert_eq!(cut.to_string(), "race-fetched#5=net-blackhole:2s");
         let lost = Fault::lose_db_at("before-commit").unwrap();
         assert_eq!(lost.to_string(), "before-commit#1=db-kill");
-        assert!(lost.describe().starts_with("before-commit#1 = db-kill for "), "the default is said");
+        assert_eq!(lost.describe(), "before-commit#1 = db-kill", "over as soon as it can be");
+        let refused = Fault::at("before-commit", Action::DbRefuse).unwrap();
+        assert_eq!(refused.describe(), "before-commit#1 = db-refuse for 500ms", "the default is said");
         assert_eq!(Fault::lose_db_at("commit#3:sent").unwrap().to_string(), "commit#3:sent=db-kill");
         assert_eq!(Fault::lose_db_at("commit#3:sent:2s").unwrap().to_string(), "commit#3:sent=db-kill:2s");
         assert_eq!(

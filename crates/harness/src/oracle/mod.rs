@@ -11,10 +11,10 @@ mod clean;
 mod complete;
 mod content;
 mod counts;
-mod durable;
+pub mod durable;
 mod exit;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod no_rewrite;
 mod polite;
 mod same_content;

@@ -2,7 +2,7 @@
 //!
 //! Every text passes [`scrub()`] last, so that no password leaves by any field.
 
-pub mod format;
+pub mod compared;
 pub mod groups;
 pub mod html;
 pub mod index;
@@ -12,14 +12,17 @@ pub mod overall;
 pub mod plots;
 mod scrub;
 pub mod search;
+mod selftest;
 mod store;
 pub mod summary;
 pub mod terminal;
 pub mod words;
 
+pub use crate::format;
 use crate::trial::record::RunRecord;
 
 pub use scrub::scrub;
+pub(crate) use store::replace;
 pub use store::{ReportError, Written, append_trial, is_root, load, write, write_header, write_index};
 
 /// `result.json`: the whole record, readable, without passwords.

@@ -25,7 +25,7 @@ use crate::faults::{Action, When};
 use crate::oracle::{self, Verdict};
 use crate::stats::Metric;
 use crate::synth::rows::{self, RowMap};
-use crate::world::action::World;
+use crate::world::action::{World, standby_for};
 use crate::world::disk::Disk;
 use crate::world::liverc::Liverc;
 use crate::world::wires::{Wanted, Wires};
@@ -143,7 +143,7 @@ async fn add_round_trips(
 ) {
     // What is not reported of statements is not reported of round trips (DESIGN 8).
     let plain = record.ingestions.first().is_some_and(|first| measure::uninterrupted(first, &record.faults));
-    if !plain || record.metrics.contains_key(&Metric::RoundTrips) {
+    if !plain || !plan.extras.round_trips || record.metrics.contains_key(&Metric::RoundTrips) {
         return;
     }
     let trips = match plan.round_trips {
@@ -165,6 +165,7 @@ fn blank(plan: &TrialPlan) -> TrialRecord {
         scenario: plan.scenario.clone(),
         profile: plan.profile.clone(),
         settings: plan.settings.clone(),
+        in_set: plan.in_set.clone(),
         seed: plan.seed,
         started_at: now_rfc3339(),
         started_us: monotonic_us(),
@@ -237,6 +238,9 @@ async fn with_database(
     let admin = database.admin_url();
     let pool = PgPoolOptions::new().max_connections(5).connect(admin.expose()).await?;
     let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
+    if let Some(share) = plan.background_errors {
+        liverc.set_background_errors(share, plan.background_seed);
+    }
     liverc.set_latency(plan.network.liverc_latency.map_or(Duration::ZERO, |span| span.0));
     let half_statements = match plan.faults.iter().any(at_mid_batch) {
         true => attempt::sends_statements(lab.engine_of(plan), plan).await?,
@@ -252,6 +256,16 @@ async fn with_database(
         true => Some(Disk::make(&lab.server, &pool, plan.number).await),
         false => None,
     };
+    // Before the engine starts, and with the trial's database in it.
+    let standby = match plan.faults.iter().find_map(|f| standby_for(f.action())) {
+        Some(replication) => {
+            progress.phase("making a standby");
+            let made = lab.server.add_standby(replication).await;
+            Some(made.map(|()| replication).map_err(|e| format!("no standby can be had: {e}")))
+        }
+        None => None,
+    };
+    let has_standby = matches!(standby, Some(Ok(_)));
     let world = World {
         server: &lab.server,
         pool: &pool,
@@ -261,6 +275,7 @@ async fn with_database(
         wires: &wires,
         liverc: &liverc,
         disk: disk.as_ref(),
+        standby,
     };
     let mut faults = Faults::new(world, &plan.faults, half_statements);
     let trial = Trial { lab, plan, dir, database, pool: &pool, liverc: &liverc, wires: &wires, progress, cancel };
@@ -268,11 +283,14 @@ async fn with_database(
     record.faults = faults.records();
     drop(faults);
     if !matches!(outcome, Err(Broken::Interrupted)) {
-        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
+        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role(), plan.settle).await {
             record.aftermath = aftermath;
         }
         wires.tell_lost_answers(&liverc);
         record.liverc = Some(liverc.take_observation());
+    }
+    if has_standby && let Err(error) = lab.server.remove_standby().await {
+        tracing::warn!(%error, "the standby of a failover that did not come stays");
     }
     keep_wire_log(&wires, dir);
     wires.close().await;
@@ -313,7 +331,7 @@ impl Trial<'_> {
         let mut durable = Vec::new();
         let last = self.plan.revisions.len();
         let passes = self.plan.revisions.iter().map(|r| (Purpose::Revision(r.number), r));
-        let again = self.plan.revisions.last().map(|r| (Purpose::Again, r));
+        let again = self.plan.revisions.last().filter(|_| self.plan.extras.again).map(|r| (Purpose::Again, r));
         for (index, (purpose, revision)) in passes.chain(again).enumerate() {
             let first = index == 0;
             self.progress.phase(&match purpose {
@@ -365,7 +383,8 @@ impl Trial<'_> {
         let role = self.lab.server.engine_role();
         // What is there before, so that it can be told what changed.
         let laps = self.plan.revisions.iter().map(|r| r.laps()).max().unwrap_or(0);
-        let before = changes::keep_rows(self.pool, &self.lab.map, revision.event_id, laps).await?;
+        let safely = !self.plan.faults.is_empty();
+        let before = changes::keep_rows(self.pool, &self.lab.map, revision.event_id, laps, safely).await?;
         let horizon = database::horizon(self.pool).await?;
         let alone = match self.plan.side_by_side {
             true => None,
@@ -407,7 +426,7 @@ impl Trial<'_> {
             Some(begun) => begun.end(self.pool).await?,
             None => Measured::default(),
         };
-        let settled = aftermath::settle(self.pool, &role).await?;
+        let settled = aftermath::settle(self.pool, &role, self.plan.settle).await?;
         tracing::debug!(?settled, "the engine's sessions");
         // Sessions that are gone have sent their last frame.
         let wire = self.wires.counts().zip(wire_before).map(|(after, before)| after.since(before));

@@ -65,6 +65,10 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
     }
     put(Metric::Pages, attempts.iter().map(|a| f64::from(a.fetched)).sum());
     put(Metric::Commits, attempts.iter().map(|a| a.commits as f64).sum());
+    let write_stage: u64 = attempts.iter().map(|a| a.write_stage_us).sum();
+    if write_stage > 0 {
+        put(Metric::WriteStage, write_stage as f64);
+    }
     put(Metric::Batches, attempts.iter().map(|a| a.batches as f64).sum());
     if let Some(rows) = sum(attempts, |s| {
         [s.rows.drivers, s.rows.entries, s.rows.races, s.rows.results, s.rows.laps]

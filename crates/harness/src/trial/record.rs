@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use contract::feed::{Changes, Failed, Summary};
 use serde::{Deserialize, Serialize};
 
+use crate::ab::{ComparisonRecord, InSet};
 use crate::oracle::Judgement;
 use crate::search::record::SearchRecord;
+use crate::selftest::SelfTest;
 use crate::stats::{Histogram, Metric, Stage};
 pub use crate::synth::rows::RowKind;
 
@@ -29,6 +31,9 @@ pub struct TrialRecord {
     /// Settings changed from the profile's, for example by `--sweep`.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Where it stands in a comparison of two sides.
+    #[serde(default)]
+    pub in_set: Option<InSet>,
     /// Seed of the generator.
     pub seed: u64,
     /// Wall clock at the start, RFC 3339.
@@ -165,6 +170,10 @@ pub struct Interlude {
     /// `ingest_depth` of the event; `None`: no such event, or it was not read.
     #[serde(default)]
     pub ingest_depth: Option<String>,
+    /// Digest over every row's `xmin` (as [`Snapshot::xmin_digest`]), when an engine had finished the event while an older one
+    /// was stalled. What the older one does when it wakes is of the past: it may change no row.
+    #[serde(default)]
+    pub finished: Option<String>,
 }
 
 /// What must come out of an ingestion.
@@ -197,6 +206,9 @@ pub struct Attempt {
     pub cpu_system_us: u64,
     /// Peak resident memory (`wait4`), bytes.
     pub peak_rss_bytes: u64,
+    /// The limit that it ran under, where the scenario sets one.
+    #[serde(default)]
+    pub memory_limit: Option<MemoryLimited>,
     /// What its feed said in the end; `None` for an engine without a feed or one that did not end by itself.
     pub summary: Option<Summary>,
     /// Settings in force, as the feed's `started` line told them; empty for an engine without a feed.
@@ -218,12 +230,18 @@ pub struct Attempt {
     /// Lap batches written.
     #[serde(default)]
     pub batches: u64,
+    /// Rows of its committed units, where its feed told them all; `None`: it did not, or ended around a COMMIT.
+    #[serde(default)]
+    pub rows_told: Option<Changes>,
     /// Laps sent to PostgreSQL, committed or not, where the feed told.
     #[serde(default)]
     pub laps_sent: u64,
     /// Laps of confirmed commits.
     #[serde(default)]
     pub laps_committed: u64,
+    /// Time in the transactions of commit units, BEGIN to confirmed COMMIT, all units together, µs.
+    #[serde(default)]
+    pub write_stage_us: u64,
     /// The last step that it reached.
     #[serde(default)]
     pub last_step: Option<contract::feed::StepReached>,
@@ -237,6 +255,15 @@ pub struct Attempt {
     pub stderr_tail: Vec<String>,
     /// Lines of the feed that could not be read.
     pub feed_errors: Vec<String>,
+}
+
+/// A process under a limit on its memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimited {
+    /// How it was limited, and to how much.
+    pub how: String,
+    /// What shows that it went past the limit, and so died; `None`: it did not.
+    pub past: Option<String>,
 }
 
 impl Attempt {
@@ -488,6 +515,8 @@ pub struct Environment {
     pub postgres_version: String,
     /// Settings that matter.
     pub postgres_settings: BTreeMap<String, String>,
+    /// Whether the server keeps its data in memory, so that no commit waits for a disk.
+    pub data_in_memory: bool,
     /// Engine's path.
     pub engine_path: String,
     /// SHA-256 or MD5 of the engine's file, hex with the name of the function before it.
@@ -521,6 +550,9 @@ pub struct RunRecord {
     pub command: String,
     /// Where it ran.
     pub environment: Environment,
+    /// What is compared, where the run is a comparison.
+    #[serde(default)]
+    pub comparison: Option<Box<ComparisonRecord>>,
     /// The trials.
     pub trials: Vec<TrialRecord>,
     /// Whether the user stopped it.
@@ -529,6 +561,9 @@ pub struct RunRecord {
     /// What a search tried: of its trials only some are among `trials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchRecord>,
+    /// What the harness's test of itself came to, where the run is one: its trials are then wrong on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftest: Option<SelfTest>,
     /// Exit code.
     pub exit: u8,
 }

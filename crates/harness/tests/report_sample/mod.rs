@@ -162,6 +162,7 @@ pub fn trial(number: u32, profile: &str, speed: f64) -> TrialRecord {
         artifacts: None,
         reproduce: format!("harness run large-event --profile {profile} --seed 42"),
         psql: None,
+        in_set: None,
         broken: None,
     }
 }
@@ -177,6 +178,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         run_us: trials.iter().map(|t| t.trial_us).sum(),
         command: "harness run large-event --profile before --profile after --profile fast --trials 2".to_string(),
         environment: Environment {
+            data_in_memory: false,
             cpu: "Example CPU 3.0 GHz".to_string(),
             cores: 2,
             memory_bytes: 8_000_000_000,
@@ -196,8 +198,10 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
             remarks: vec!["Inside of a container with 2 of 8 cores.".to_string()],
         },
         trials,
+        comparison: None,
         interrupted: false,
         search: None,
+        selftest: None,
         exit: 0,
     }
 }

@@ -11,6 +11,8 @@ pub struct Key {
     pub(super) default: &'static str,
     /// Values under `before`, `after`, `fast`; empty: not part of a profile.
     pub(super) profiles: [&'static str; 3],
+    /// Not shown to users: makes the engine worse on purpose, so that a harness can be seen to notice.
+    pub hidden: bool,
 }
 
 impl Key {
@@ -28,11 +30,15 @@ impl Key {
 }
 
 const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Key {
-    Key { name, help, default, profiles: [""; 3] }
+    Key { name, help, default, profiles: [""; 3], hidden: false }
 }
 
 const fn cure(name: &'static str, profiles: [&'static str; 3], help: &'static str) -> Key {
-    Key { name, help, default: "", profiles }
+    Key { name, help, default: "", profiles, hidden: false }
+}
+
+const fn debug(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, help, default, profiles: [""; 3], hidden: true }
 }
 
 /// Every setting, in the order in which they are printed.
@@ -48,7 +54,11 @@ pub const KEYS: &[Key] = &[
     cure("skip_unchanged", ["false", "false", "true"], "Leave out what is equal to what is stored"),
     cure("writers", ["1", "1", "2"], "Commit units that are written side by side"),
     plain("memory_budget", "64MiB", "A unit closes when its laps take this much memory"),
-    plain("pool_size", "auto", "Connections to the database; auto: race_concurrency x 2 + 5"),
+    plain(
+        "pool_size",
+        "auto",
+        "Most connections to the database; auto: race_concurrency x 2 + 5. Fewer where the server has fewer left",
+    ),
     plain("acquire_timeout", "10s", "Longest wait for a connection"),
     plain("statement_timeout", "60s", "Longest time for one statement"),
     plain("lock_wait", "30s", "How long another engine's lock on the event is waited for"),
@@ -56,14 +66,15 @@ pub const KEYS: &[Key] = &[
     plain("retry_attempts", "8", "Attempts at a page or a unit, the first included"),
     plain("retry_base", "100ms", "Pause after the first failure; doubled each time"),
     plain("retry_cap", "5s", "Longest pause between attempts"),
-    plain("retry_budget", "60s", "No retry begins later than this after the first failure"),
+    plain("retry_budget", "60s", "No retry of a page or a unit begins later than this after its first failure"),
     plain("liverc.base_url", super::REAL_SITE, "Base URL pattern; {track} stands for the track"),
     plain("liverc.max_in_flight", "", "Requests in flight; 1 for the real site, else race_concurrency"),
     plain("liverc.min_delay", "", "Time between two requests; 1s for the real site, else none"),
     plain("liverc.connect_timeout", "10s", "Longest time to connect"),
-    plain("liverc.read_timeout", "20s", "Longest silence of the site"),
-    plain("liverc.page_timeout", "60s", "Longest time for a whole page"),
+    plain("liverc.read_timeout", "20s", "Longest silence of the site: until an answer begins, and between its parts"),
+    plain("liverc.page_timeout", "60s", "Longest time for the body of a page"),
     plain("liverc.max_page", "32MiB", "Largest page that is read"),
+    debug("debug.extra_statement", "false", "Make a needless statement for each race"),
 ];
 
 pub(super) fn find(name: &str) -> Option<&'static Key> {

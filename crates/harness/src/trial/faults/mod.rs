@@ -92,6 +92,8 @@ pub struct Faults<'a> {
     paused: bool,
     database_down: bool,
     interludes: Vec<Interlude>,
+    /// How the standby came to lag, once it does.
+    lag: Option<String>,
     /// From a fault that took PostgreSQL away until it was back, µs.
     pub database_ready_us: Option<u64>,
 }
@@ -130,6 +132,7 @@ impl<'a> Faults<'a> {
             paused: false,
             database_down: false,
             interludes: Vec::new(),
+            lag: None,
             database_ready_us: None,
         }
     }
@@ -154,6 +157,33 @@ impl<'a> Faults<'a> {
                 }
                 At::Step(_) | At::Time(_) => {}
             }
+        }
+        // So that what is lost is no matter of luck, an asynchronous standby lags before its primary does anything to be lost.
+        if self.open().into_iter().any(|i| self.lags(i) && self.lag_trigger(i).is_none()) {
+            self.make_it_lag("the ingestion began").await;
+        }
+    }
+
+    /// Whether a fault wants the standby to lag, and it does not yet.
+    fn lags(&self, index: usize) -> bool {
+        self.slots[index].fault.action() == Action::DbFailoverAsync && self.lag.is_none()
+    }
+
+    /// From when on the standby of a failover lags: the occurrence of its step before; `None`: from the beginning.
+    fn lag_trigger(&self, index: usize) -> Option<Trigger> {
+        match self.slots[index].at {
+            At::Step(Trigger { step, occurrence }) if occurrence > 1 => {
+                Some(Trigger { step, occurrence: occurrence - 1 })
+            }
+            _ => None,
+        }
+    }
+
+    async fn make_it_lag(&mut self, since: &str) {
+        match self.world.server.hold_standby_back().await {
+            Ok(how) => self.lag = Some(format!("since {since}, {how}")),
+            // The failover will say why there is no standby.
+            Err(error) => tracing::debug!(%error, "the standby does not lag"),
         }
     }
 
@@ -199,9 +229,20 @@ impl<'a> Faults<'a> {
                 if !all.iter().any(|(t, _)| *t == trigger) {
                     all.push((trigger, action));
                 }
+                if let Some(earlier) = self.lag_trigger(index).filter(|_| self.lags(index))
+                    && !all.iter().any(|(t, _)| *t == earlier)
+                {
+                    all.push((earlier, ArmAction::Hold));
+                }
             }
         }
         Arming(all).to_string()
+    }
+
+    /// Whether the next process may have its memory taken away.
+    #[must_use]
+    pub fn starves(&self) -> bool {
+        self.open().into_iter().any(|index| self.slots[index].fault.action() == Action::OutOfMemory)
     }
 
     /// A process was started.

@@ -14,6 +14,7 @@ use crate::trial::record::{Exit, Fired, Missed};
 use crate::trial::story;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine};
+use crate::world::memory::Met;
 
 impl Faults<'_> {
     pub(super) async fn heal(&mut self, pending: Pending, engine: Option<&Engine>) -> Result<(), Broken> {
@@ -85,7 +86,26 @@ impl Faults<'_> {
         if self.database_down || after.is_empty() {
             return Ok(());
         }
-        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned()).await?;
+        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned(), false).await?;
+        self.interludes.push(interlude);
+        Ok(())
+    }
+
+    /// A process ended by itself with its event unfinished: reads what it left.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn left(&mut self, after: &str) -> Result<(), Broken> {
+        self.read_durable(after).await
+    }
+
+    /// An engine has finished the event while an older one was stalled, which wakes next.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn finished(&mut self, pid: u32) -> Result<(), Broken> {
+        let after = format!("process {pid} had finished the event");
+        let interlude = database::interlude(self.world.pool, self.event_id, after, true).await?;
         self.interludes.push(interlude);
         Ok(())
     }
@@ -94,7 +114,13 @@ impl Faults<'_> {
     ///
     /// # Errors
     /// The environment fails.
-    pub async fn process_ended(&mut self, ended: &Ended, lines: &[Line], timed_out: bool) -> Result<(), Broken> {
+    pub async fn process_ended(
+        &mut self,
+        engine: &mut Engine,
+        ended: &Ended,
+        lines: &[Line],
+        timed_out: bool,
+    ) -> Result<(), Broken> {
         self.look().await?;
         let killed = ended.exit == Exit::Signal(9) && !timed_out;
         // Not the last line: another thread may have told of a step of its own before the signal took effect.
@@ -109,17 +135,14 @@ impl Faults<'_> {
             })
         };
         for slot in &mut self.slots {
-            if let State::InForce(Proof::Abort(at_us, limit)) = &slot.state {
-                slot.state = match ended.exit {
-                    Exit::Signal(6) => State::Fired(Fired {
-                        at_us: *at_us,
-                        healed_us: Some(ended.ended_us),
-                        evidence: format!("the process died of signal 6 (it aborts when an allocation fails); {limit}"),
-                    }),
-                    exit => {
-                        let why = format!("{limit}, but it needed no more and {}", story::ending(exit));
-                        State::Not(Missed::NotMet, why)
+            if let State::InForce(Proof::Memory(at_us)) = &slot.state
+                && let Some(limit) = engine.memory()
+            {
+                slot.state = match limit.met(ended.exit) {
+                    Met::Yes(evidence) => {
+                        State::Fired(Fired { at_us: *at_us, healed_us: Some(ended.ended_us), evidence })
                     }
+                    Met::No(why) => State::Not(Missed::NotMet, format!("{why}; it {}", story::ending(ended.exit))),
                 };
             }
             match (&slot.state, &slot.at) {

@@ -21,10 +21,12 @@ pub enum Before {
 }
 
 /// Keeps the rows as they are now, so that [`changes`] can tell what an ingestion did. `laps`: as many as there may be.
+/// `safely`: so that they outlive a crash of the server, and go with it to a standby.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64, laps: u64) -> sqlx::Result<Before> {
+pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64, laps: u64, safely: bool) -> sqlx::Result<Before> {
+    let unlogged = if safely { "" } else { "UNLOGGED" };
     let mut tx = pool.begin().await?;
     if laps <= FEW_LAPS {
         let mut all = BTreeMap::new();
@@ -40,7 +42,7 @@ pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64, laps: u64) ->
         let Some(rows) = map.sql(kind) else { continue };
         let sql = format!(
             "DROP TABLE IF EXISTS harness.{table}; \
-             CREATE UNLOGGED TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
+             CREATE {unlogged} TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
              FROM ({}) AS t (grp, line)",
             rows.replace("$1", &event_id.to_string())
         );

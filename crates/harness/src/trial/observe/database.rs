@@ -65,11 +65,12 @@ pub async fn snapshot(
     Ok(snapshot)
 }
 
-/// What is durable in mid-ingestion, after a process died or a fault had healed and before work goes on.
+/// What is durable in mid-ingestion, after a process died or a fault had healed and before work goes on. `finished`: the event
+/// is complete, and a stalled engine about to wake.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn interlude(pool: &PgPool, event_id: u64, after: String) -> sqlx::Result<Interlude> {
+pub async fn interlude(pool: &PgPool, event_id: u64, after: String, finished: bool) -> sqlx::Result<Interlude> {
     let id = i64::try_from(event_id).map_err(|e| sqlx::Error::Protocol(e.to_string()))?;
     let at_us = crate::clock::monotonic_us();
     let mut tx = pool.begin().await?;
@@ -77,8 +78,9 @@ pub async fn interlude(pool: &PgPool, event_id: u64, after: String) -> sqlx::Res
     let laps_stored = laps_stored(&mut tx, id).await?;
     let checkpoints = checkpoints(&mut tx, id).await?;
     let ingest_depth = depth(&mut tx, id).await?;
+    let finished = if finished { Some(xmin_digest(&mut tx, id).await?) } else { None };
     tx.commit().await?;
-    Ok(Interlude { at_us, after, laps_stored, checkpoints, ingest_depth })
+    Ok(Interlude { at_us, after, laps_stored, checkpoints, ingest_depth, finished })
 }
 
 /// `ingest_depth`; `None`: no such event.
