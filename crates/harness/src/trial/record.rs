@@ -141,6 +141,9 @@ pub struct WireCounts {
     pub commits: u64,
     /// ReadyForQuery replies.
     pub round_trips: u64,
+    /// Sessions begun. Each ends with a message to which nobody waits for an answer.
+    #[serde(default)]
+    pub sessions: u64,
 }
 
 impl WireCounts {
@@ -151,6 +154,7 @@ impl WireCounts {
             frames: self.frames - before.frames,
             commits: self.commits - before.commits,
             round_trips: self.round_trips - before.round_trips,
+            sessions: self.sessions - before.sessions,
         }
     }
 }

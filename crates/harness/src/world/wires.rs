@@ -140,7 +140,12 @@ impl Wires {
     #[must_use]
     pub fn counts(&self) -> Option<WireCounts> {
         let stats = self.database.as_ref().map(|p| p.stats()).filter(|s| s.opaque == 0)?;
-        Some(WireCounts { frames: stats.frames_up, commits: stats.commits, round_trips: stats.round_trips })
+        Some(WireCounts {
+            frames: stats.frames_up,
+            commits: stats.commits,
+            round_trips: stats.round_trips,
+            sessions: stats.sessions,
+        })
     }
 
     /// A proxy.
