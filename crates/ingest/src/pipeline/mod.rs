@@ -419,9 +419,7 @@ impl Run {
         summary.lock_wait_us = self.lock.get().map_or(0, |lock| micros(lock.waited()));
         (summary.requests, summary.max_in_flight) = self.source.requests();
         summary.largest_batch = Metrics::get(&self.metrics.largest_batch);
-        let cap = store::rows_per_batch(&self.settings.unit);
-        summary.lap_batch =
-            if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
+        summary.lap_batch = store::rows_per_batch(&self.settings.unit) as u64;
         summary.pool_peak = self.metrics.pool_peak.load(Ordering::Relaxed);
         summary.pool_size = self.store.allowance().allowed();
         summary

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Executor, Postgres, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Executor, Postgres, SqlSafeStr, SqlStr};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::allowance::{InUse, Waiting};
@@ -168,6 +168,21 @@ impl Session {
         }
         self.note(what);
         self.exchange(what, State::Open, |conn| async move { conn.execute(sqlx::raw_sql(what)).await.map(drop) }).await
+    }
+
+    /// Opens a transaction and runs a statement in it, in one round trip; the statement's rows. It goes by the simple
+    /// protocol: it has no parameters, and values come as text.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn begin_with(&mut self, what: &'static str, sql: &str) -> Result<Vec<PgRow>, StoreError> {
+        if self.state != State::Clean {
+            return Err(StoreError::Aborted { what });
+        }
+        self.note("BEGIN");
+        self.note(sql);
+        let both = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}")));
+        self.exchange(what, State::Open, |conn| async move { conn.fetch_all(both).await }).await
     }
 
     /// Commits. `Ok` means that PostgreSQL confirmed it: the driver's own answer would be `Ok` on an aborted
