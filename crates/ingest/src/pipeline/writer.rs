@@ -5,7 +5,7 @@ use contract::feed::Failed;
 
 use super::database::pause;
 use super::units::ReadyUnit;
-use super::{Run, RunError};
+use super::{RaceStage, Run, RunError};
 use crate::error::{Remedy, chain};
 use crate::probe::micros;
 use crate::retry::Retries;
@@ -71,6 +71,8 @@ impl<'a> Writer<'a> {
                     let mut tally = self.run.tally();
                     tally.summary.rows.drivers += part.drivers.counts;
                     tally.wrote(&part.races, &part.outcome);
+                    drop(tally);
+                    part.races.iter().for_each(|r| self.run.progress.set(r.race().listed.id, RaceStage::Written));
                     return Ok(());
                 }
                 Err(error) => error,
