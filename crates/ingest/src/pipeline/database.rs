@@ -6,7 +6,6 @@ use contract::feed::{Failed, Record, Retry};
 
 use super::{RaceStage, Run, RunError};
 use crate::error::{Remedy, chain};
-use crate::metrics::Metrics;
 use crate::probe::micros;
 use crate::retry::Retries;
 use crate::store::{self, EventLock, Session, StoreError};
@@ -104,7 +103,6 @@ impl Run {
 
     pub(super) fn tell_retry(&self, what: &str, id: Option<u64>, attempt: u32, wait_us: u64, error: &StoreError) {
         let cause = chain(error);
-        Metrics::count(&self.metrics.retries);
         tracing::warn!(what, id, attempt, wait_us, cause, "failed; trying again");
         self.probe.record(|| Record::Retry(Retry { what: what.to_owned(), id, attempt, wait_us, cause }));
     }

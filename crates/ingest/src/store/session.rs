@@ -68,8 +68,6 @@ impl Session {
         let in_use = store.pool().size().saturating_sub(u32::try_from(store.pool().num_idle()).unwrap_or(u32::MAX));
         let metrics = Arc::clone(store.metrics());
         metrics.pool_peak.fetch_max(in_use, std::sync::atomic::Ordering::Relaxed);
-        metrics.acquire_us.fetch_add(crate::probe::micros(acquire), std::sync::atomic::Ordering::Relaxed);
-        Metrics::count(&metrics.acquires);
         let recorder = store.recorder();
         let deadline = store.deadline();
         Ok(Self {
