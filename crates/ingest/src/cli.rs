@@ -2,6 +2,8 @@
 
 mod args;
 mod report;
+mod service;
+mod service_args;
 mod verify;
 
 use std::ffi::OsString;
@@ -83,6 +85,9 @@ fn run(matches: &ArgMatches) -> Result<u8, Failure> {
         Some(("migrate", sub)) => migrate(sub),
         Some(("status", sub)) => status(sub),
         Some(("verify", sub)) => verify::run(sub),
+        Some(("serve", sub)) => service::serve(sub),
+        Some(("work", sub)) => service::work(sub),
+        Some(("import", sub)) => service::import(sub),
         Some(("parse", sub)) => parse(sub),
         Some(("settings", sub)) => {
             report::settings(&settings(sub)?, sub.get_flag("json"));
@@ -97,7 +102,7 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
     if let Some(path) = matches.get_one::<String>("config") {
         layers.read_file(path)?;
     }
-    let own = ["INGEST_LOG", "INGEST_CONFIG"];
+    let own: Vec<_> = ["INGEST_LOG", "INGEST_CONFIG"].into_iter().chain(service_args::variables()).collect();
     let vars =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     layers.read_environment(vars.filter(|(name, _)| !own.contains(&name.as_str())))?;
@@ -108,12 +113,12 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
 }
 
 /// The database that was named. Called within the runtime, which the pool needs.
-fn store(matches: &ArgMatches, settings: &Settings) -> Result<Store, Failure> {
+fn store(matches: &ArgMatches, settings: &Settings, metrics: Arc<Metrics>) -> Result<Store, Failure> {
     let url = matches.get_one::<String>("database-url").filter(|u| !u.is_empty());
     let url = url.ok_or_else(|| {
         Failure::Usage("no database: set DATABASE_URL to postgres://user@host:port/database".to_owned())
     })?;
-    Ok(Store::new(url, settings.database, Arc::new(Metrics::default()))?)
+    Ok(Store::new(url, settings.database, metrics)?)
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -134,7 +139,7 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
     let json = matches.get_flag("json");
     block_on(async {
         // A pool is made where a runtime is.
-        let store = store(matches, &settings)?;
+        let store = store(matches, &settings, Arc::default())?;
         let source = Source::site(&settings.liverc, &settings.retry, track).map_err(Failure::Usage)?;
         let run = Run::new(id, store, source, settings.clone(), probe);
         stop_on_signals(run.stop());
@@ -176,7 +181,7 @@ fn stop_on_signals(stop: tokio_util::sync::CancellationToken) {
 fn migrate(matches: &ArgMatches) -> Result<u8, Failure> {
     let settings = settings(matches)?;
     block_on(async {
-        let store = store(matches, &settings)?;
+        let store = store(matches, &settings, Arc::default())?;
         store.migrate().await?;
         store.close().await;
         println!("the schema is up to date");
@@ -189,7 +194,7 @@ fn status(matches: &ArgMatches) -> Result<u8, Failure> {
     let Some(&id) = matches.get_one::<u64>("id") else { return Err(Failure::Usage("which event?".to_owned())) };
     let (json, rehash) = (matches.get_flag("json"), matches.get_flag("rehash"));
     block_on(async {
-        let store = store(matches, &settings)?;
+        let store = store(matches, &settings, Arc::default())?;
         let mut session = Session::acquire(&store).await?;
         let status = crate::store::status(&mut session, id, rehash).await;
         session.close().await;

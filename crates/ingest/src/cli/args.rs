@@ -70,20 +70,23 @@ pub fn command() -> Command {
                     .help("Saved pages; - for standard input. Several give one line of JSON each"),
             ),
         )
+        .subcommand(super::service_args::serve())
+        .subcommand(super::service_args::work())
+        .subcommand(super::service_args::import())
         .subcommand(with_settings(
             Command::new("settings").about("Prints every setting with its value and source").arg(json("Print JSON")),
         ))
 }
 
-fn id() -> Arg {
+pub(super) fn id() -> Arg {
     Arg::new("id").value_name("ID").required(true).value_parser(value_parser!(u64)).help("LiveRC's id of the event")
 }
 
-fn json(help: &'static str) -> Arg {
+pub(super) fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
 }
 
-fn database_url() -> Arg {
+pub(super) fn database_url() -> Arg {
     Arg::new("database-url")
         .long("database-url")
         .env(contract::env::DATABASE_URL)
@@ -93,7 +96,7 @@ fn database_url() -> Arg {
 }
 
 /// A flag for every setting.
-fn with_settings(command: Command) -> Command {
+pub(super) fn with_settings(command: Command) -> Command {
     let config = Arg::new("config").long("config").env("INGEST_CONFIG").value_name("FILE").help("Settings as TOML");
     static FLAGS: LazyLock<Vec<String>> = LazyLock::new(|| KEYS.iter().map(Key::flag).collect());
     KEYS.iter().zip(FLAGS.iter()).fold(command.arg(config), |command, (key, flag)| {

@@ -13,9 +13,9 @@
 //! | pgmq 0.34 (alpha) | A message queue with a visibility timeout: neither uniqueness nor a job's end. |
 //! | sqlxmq 0.6, underway 0.2, fang 0.11 | A second sqlx (0.8); sqlxmq OpenSSL as well, fang Diesel. |
 
-//pub mod client;
+pub mod client;
 pub mod events;
 pub mod model;
 pub mod queue;
-//pub mod server;
+pub mod server;
 pub mod worker;
