@@ -19,7 +19,7 @@ use crate::service::model::{ImportRequest, Job, JobState};
 use crate::service::queue::{Queue, Signals};
 use crate::service::server::{self, Limits, Parts, Token};
 use crate::service::worker::{Engine, WorkSettings, Workers};
-use crate::settings::{REAL_SITE, Settings};
+use crate::settings::{REAL_SITE, Settings, Source as Said};
 
 /// `ingest serve`.
 pub fn serve(matches: &ArgMatches) -> Result<u8, Failure> {
@@ -28,12 +28,14 @@ pub fn serve(matches: &ArgMatches) -> Result<u8, Failure> {
     let limits = limits(matches).map_err(Failure::Usage)?;
     let token = token(matches).map_err(Failure::Usage)?;
     let listen = text(matches, "listen");
-    let address: SocketAddr = listen
-        .parse()
-        .map_err(|_| Failure::Usage(format!("--listen `{listen}`: must be an address and a port such as 127.0.0.1:8080")))?;
+    let address: SocketAddr = listen.parse().map_err(|_| {
+        Failure::Usage(format!("--listen `{listen}`: must be an address and a port such as 127.0.0.1:8080"))
+    })?;
     if !address.ip().is_loopback() && token.is_none() {
         let advice = "set INGEST_TOKEN or --token-file, or listen on 127.0.0.1";
-        return Err(Failure::Usage(format!("--listen {listen} can be reached from elsewhere and needs a token: {advice}")));
+        return Err(Failure::Usage(format!(
+            "--listen {listen} can be reached from elsewhere and needs a token: {advice}"
+        )));
     }
     let probe = Arc::new(Probe::from_env().map_err(|e| Failure::Usage(chain(&e)))?);
     block_on(async {
@@ -86,7 +88,13 @@ async fn start(
     metrics: &Arc<Metrics>,
     probe: Arc<Probe>,
 ) -> Result<(Queue, Arc<Signals>, Arc<Workers>), Failure> {
-    let store = store(matches, settings, Arc::clone(metrics))?;
+    let mut settings = settings.clone();
+    if settings.resolved().iter().any(|s| s.name == "pool_size" && s.source == Said::Default) {
+        // Each job writes over one connection per writer and asks over one more.
+        let needed = work.jobs.saturating_mul(settings.writers.saturating_add(1));
+        settings.database.pool_size = settings.database.pool_size.max(needed);
+    }
+    let store = store(matches, &settings, Arc::clone(metrics))?;
     // Metrics of its own: the pool that is shown is the engine's.
     let queue = Queue::new(text(matches, "database-url"), &settings.database, Arc::default())?;
     match queue.gauges().await {
@@ -95,7 +103,7 @@ async fn start(
         Ok(_) => {}
     }
     let client = Source::client(&settings.liverc, &settings.retry).map_err(Failure::Other)?;
-    let engine = Engine { store, client, settings: settings.clone(), probe };
+    let engine = Engine { store, client, settings, probe };
     let workers = Workers::new(queue.clone(), engine, work);
     let signals = Arc::new(queue.listen());
     Ok((queue, signals, workers))
@@ -151,7 +159,8 @@ pub fn import(matches: &ArgMatches) -> Result<u8, Failure> {
         return Err(Failure::Usage("which server? give --server http://host:port or set INGEST_SERVER".to_owned()));
     }
     let Some(&event_id) = matches.get_one::<u64>("id") else { return Err(Failure::Usage("which event?".to_owned())) };
-    let request = ImportRequest { track: text(matches, "track").to_owned(), event_id, refresh: matches.get_flag("refresh") };
+    let request =
+        ImportRequest { track: text(matches, "track").to_owned(), event_id, refresh: matches.get_flag("refresh") };
     let patience = Patience {
         whole: time(matches, "timeout").map_err(Failure::Usage)?,
         recovery: time(matches, "recovery-wait").map_err(Failure::Usage)?,
@@ -204,10 +213,16 @@ fn of_job(job: &Job) -> String {
     match (job.state, &job.progress) {
         (JobState::Queued, _) if job.attempts > 0 => {
             let error = job.outcome.as_ref().and_then(|o| o.error.as_deref()).unwrap_or("not every race could be read");
-            format!("job {id} failed {} times and is tried again after {}: {error}", job.attempts, job.not_before.as_deref().unwrap_or("a while"))
+            format!(
+                "job {id} failed {} times and is tried again after {}: {error}",
+                job.attempts,
+                job.not_before.as_deref().unwrap_or("a while")
+            )
         }
         (JobState::Queued, _) => format!("job {id} is queued, number {}", job.position.unwrap_or(1)),
-        (JobState::Running, Some(p)) if p.failed > 0 => format!("job {id}: {} of {} races, {} failed", p.done, p.listed, p.failed),
+        (JobState::Running, Some(p)) if p.failed > 0 => {
+            format!("job {id}: {} of {} races, {} failed", p.done, p.listed, p.failed)
+        }
         (JobState::Running, Some(p)) => format!("job {id}: {} of {} races", p.done, p.listed),
         (JobState::Running, None) => format!("job {id} has begun"),
         (JobState::Completed, _) => format!("job {id} is completed"),

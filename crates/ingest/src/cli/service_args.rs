@@ -37,12 +37,24 @@ const WORK: [Flag; 7] = [
     flag("job-attempts", "INGEST_JOB_ATTEMPTS", "8", "N", "Attempts at a job before it has failed for good"),
     flag("job-backoff", "INGEST_JOB_BACKOFF", "5s", "TIME", "Wait before the second attempt; doubled each time"),
     flag("job-backoff-cap", "INGEST_JOB_BACKOFF_CAP", "10m", "TIME", "Longest wait between attempts"),
-    flag("track-jobs", "INGEST_TRACK_JOBS", "", "N", "Jobs of one track at once, anywhere; 0 for any number [default: 1 for the real site, else 0]"),
+    flag(
+        "track-jobs",
+        "INGEST_TRACK_JOBS",
+        "",
+        "N",
+        "Jobs of one track at once, anywhere; 0 for any number [default: 1 for the real site, else 0]",
+    ),
     flag("keep-jobs", "INGEST_KEEP_JOBS", "30d", "TIME", "How long ended jobs are kept"),
 ];
 
 const SERVE: [Flag; 8] = [
-    flag("listen", "INGEST_LISTEN", "127.0.0.1:8080", "ADDRESS", "Address to listen on; off loopback a token is needed"),
+    flag(
+        "listen",
+        "INGEST_LISTEN",
+        "127.0.0.1:8080",
+        "ADDRESS",
+        "Address to listen on; off loopback a token is needed",
+    ),
     flag("queue-limit", "INGEST_QUEUE_LIMIT", "1000", "N", "Jobs that may wait"),
     flag("rate-limit", "INGEST_RATE_LIMIT", "50", "N", "Requests a second from one address; 0 for any number"),
     flag("max-requests", "INGEST_MAX_REQUESTS", "512", "N", "Requests that are answered at once"),
@@ -88,7 +100,12 @@ pub fn import() -> Command {
     let command = Command::new("import").about("Imports an event through a server, and says what became of it");
     let command = IMPORT.iter().chain([&TOKEN_FILE]).fold(command, |c, f| c.arg(f.arg()));
     command
-        .arg(Arg::new("track").required(true).value_name("TRACK").help("Host label of the track: canberra in canberra.liverc.com"))
+        .arg(
+            Arg::new("track")
+                .required(true)
+                .value_name("TRACK")
+                .help("Host label of the track: canberra in canberra.liverc.com"),
+        )
         .arg(id())
         .arg(
             Arg::new("refresh")
@@ -130,5 +147,7 @@ pub fn time(matches: &ArgMatches, name: &str) -> Result<Duration, String> {
     let given = text(matches, name);
     let longest = Duration::from_secs(366 * 86_400);
     let time = humantime::parse_duration(given).ok().filter(|t| !t.is_zero() && *t <= longest);
-    time.ok_or_else(|| format!("--{name} `{given}`: must be a time such as 500ms, 30s or 10m, longer than none and at most a year"))
+    time.ok_or_else(|| {
+        format!("--{name} `{given}`: must be a time such as 500ms, 30s or 10m, longer than none and at most a year")
+    })
 }

@@ -25,6 +25,6 @@ pub use client::{Client, ClientSettings, FetchError, Page};
 pub use describe::describe;
 pub use error::PageError;
 pub use kind::PageKind;
-pub use urls::host_label;
 pub use urls::LivercUrls;
+pub use urls::host_label;
 pub use validate::parse_race;

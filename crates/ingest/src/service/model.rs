@@ -13,7 +13,12 @@ use crate::pipeline::RaceStage;
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     /// Host label of the track: `canberra` in `canberra.liverc.com`.
-    #[schema(example = "canberra", min_length = 1, max_length = 63, pattern = "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")]
+    #[schema(
+        example = "canberra",
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
+    )]
     pub track: String,
     /// LiveRC's id of the event.
     #[schema(example = 492_301, minimum = 1, maximum = 9_223_372_036_854_775_807u64)]

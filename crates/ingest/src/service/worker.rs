@@ -23,6 +23,8 @@ use crate::probe::Probe;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
+/// How long a run that was told to stop has to end. What it does then no transaction depends on: it waits for a page or a lock.
+const LAST_WORK: Duration = Duration::from_secs(15);
 /// How often progress is told, where there is some.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -184,7 +186,8 @@ impl Workers {
     /// Runs a job. `None`: it is no longer this worker's.
     async fn run(&self, job: &Claimed, stop: &CancellationToken) -> Option<Ending> {
         if job.takeovers >= self.settings.takeovers {
-            let error = format!("{} workers in turn died or fell silent with this job; it is not tried again", job.takeovers);
+            let error =
+                format!("{} workers in turn died or fell silent with this job; it is not tried again", job.takeovers);
             return Some(Ending::Failed(Outcome::failed(exit::FAILED, error)));
         }
         if !job.refresh {
@@ -228,10 +231,20 @@ impl Workers {
         let mut ticks = tokio::time::interval(TELL.min(every));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut told, mut renewed, mut ours) = (0, Instant::now(), true);
+        let mut too_long = std::pin::pin!(async {
+            run_stop.cancelled().await;
+            tokio::time::sleep(LAST_WORK).await;
+        });
+        let mut cut_short = false;
         loop {
             tokio::select! {
                 ended = &mut *execution => return (ended, ours),
                 () = stop.cancelled(), if !run_stop.is_cancelled() => run_stop.cancel(),
+                () = &mut too_long, if !cut_short => {
+                    tracing::warn!(job = job.id, "the run does not come to its end and is cut short");
+                    cut_short = true;
+                    execution.abort();
+                }
                 _ = ticks.tick(), if ours => {
                     let news = progress.since(told);
                     if news.is_none() && renewed.elapsed() < every {
@@ -261,7 +274,10 @@ impl Workers {
             exit::RETRY if stop.is_cancelled() => Ending::HandedBack,
             exit::RETRY if job.attempts + 1 < self.settings.attempts => {
                 let doubled = self.settings.backoff.saturating_mul(1 << job.attempts.min(16));
-                Ending::Later(outcome, spread(doubled.min(self.settings.backoff_cap)))
+                let backoff = spread(doubled.min(self.settings.backoff_cap));
+                // Where the site asked for a pause, an attempt before its end would be none.
+                let asked = self.engine.client.closed_for(&self.engine.settings.liverc.base_url, &job.track);
+                Ending::Later(outcome, backoff.max(asked))
             }
             _ => Ending::Failed(outcome),
         }

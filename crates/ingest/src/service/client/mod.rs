@@ -127,7 +127,9 @@ impl Import<'_> {
                 return Verdict::Refused { problem };
             }
             // No trouble of the connection: a certificate that is not trusted, or something else than the service.
-            Err(CallError { cause: Cause::Connection { trouble: None, sent: false, .. }, .. }) => return Verdict::NotDone,
+            Err(CallError { cause: Cause::Connection { trouble: None, sent: false, .. }, .. }) => {
+                return Verdict::NotDone;
+            }
             Err(CallError { cause: cause @ Cause::Foreign { .. }, .. }) if cause.had_no_effect() => {
                 return Verdict::NotDone;
             }
@@ -174,12 +176,14 @@ impl Import<'_> {
     /// Finds out what became of a request whose answer was lost. A verdict, or `None` when the import goes on.
     async fn recover(&mut self, never_sent: bool) -> Option<Verdict> {
         let mut wait = self.patience.recovery;
+        // An answer that was waited for to the end must not leave no time for the questions.
+        self.until = self.until.max(Instant::now() + self.patience.recovery * 16);
         loop {
             if !self.pause(wait).await {
                 return Some(self.out_of_time());
             }
             let error = match self.settle().await {
-                Ok(Settled::Verdict(verdict)) => return Some(verdict),
+                Ok(Settled::Verdict(verdict)) => return Some(*verdict),
                 Ok(Settled::GoesOn) => return None,
                 Ok(Settled::OthersGoOn(job)) => {
                     (self.news)(News::Others(job));
@@ -218,17 +222,17 @@ impl Import<'_> {
             Err(error) => return Err(error),
         };
         match decide(state.as_ref(), self.request.refresh) {
-            Known::Complete(job) => Ok(Settled::Verdict(complete(job, state))),
-            Known::Failed(job) => Ok(Settled::Verdict(Verdict::Failed { job })),
+            Known::Complete(job) => Ok(Settled::Verdict(Box::new(complete(job, state)))),
+            Known::Failed(job) => Ok(Settled::Verdict(Box::new(Verdict::Failed { job }))),
             Known::GoesOn(job) => {
                 self.job = Some(job);
                 Ok(Settled::GoesOn)
             }
             Known::OthersGoesOn(job) => Ok(Settled::OthersGoOn(job)),
             // The server had taken it, and knows nothing of it now: another database, or one that was restored.
-            Known::Absent if self.job.is_some() => Ok(Settled::Verdict(Verdict::Unknown)),
+            Known::Absent if self.job.is_some() => Ok(Settled::Verdict(Box::new(Verdict::Unknown))),
             Known::Absent => match self.api.withdraw(&self.key).await?.job {
-                None => Ok(Settled::Verdict(Verdict::NotDone)),
+                None => Ok(Settled::Verdict(Box::new(Verdict::NotDone))),
                 Some(job) => {
                     self.job = Some(job);
                     Ok(Settled::GoesOn)
@@ -283,7 +287,7 @@ impl Import<'_> {
     }
 
     /// Waits. `false`: there is no time left.
-    async fn pause(&self, wait: Duration) -> bool {
+    async fn pause(&mut self, wait: Duration) -> bool {
         if self.left().is_zero() {
             return false;
         }
@@ -303,7 +307,7 @@ impl Import<'_> {
 }
 
 enum Settled {
-    Verdict(Verdict),
+    Verdict(Box<Verdict>),
     GoesOn,
     OthersGoOn(u64),
 }

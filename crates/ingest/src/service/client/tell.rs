@@ -40,7 +40,6 @@ pub enum Verdict {
     Unknown,
 }
 
-
 /// An import as it is told.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Told {
@@ -84,7 +83,8 @@ impl Told {
     /// What is not success.
     pub fn words(&self) -> Result<String, String> {
         let event = self.event_id;
-        let found_out = if self.recovered { " (the connection broke on the way; this was found out afterwards)" } else { "" };
+        let found_out =
+            if self.recovered { " (the connection broke on the way; this was found out afterwards)" } else { "" };
         let mut lines = Vec::new();
         match &self.verdict {
             Verdict::Complete { job, state } => {
@@ -109,12 +109,16 @@ impl Told {
             }
             Verdict::GoesOn { job } => {
                 let (id, state) = (job.id, if job.position.is_some() { "is queued" } else { "is running" });
-                lines.push(format!("the import of event {event} goes on: job {id} {state}. Run this again to follow it"));
+                lines.push(format!(
+                    "the import of event {event} goes on: job {id} {state}. Run this again to follow it"
+                ));
             }
             Verdict::Refused { problem } => {
                 lines.push(format!("event {event} was not imported: {} ({})", problem.title, problem.detail));
             }
-            Verdict::NotDone => lines.push(format!("event {event} was not imported: the request did not reach the server")),
+            Verdict::NotDone => {
+                lines.push(format!("event {event} was not imported: the request did not reach the server"))
+            }
             Verdict::Unknown => lines.push(format!(
                 "what became of the import of event {event} cannot be found out; it may have happened or still happen. \
                  Run this again when the server can be reached: what is done is not done twice"

@@ -89,10 +89,12 @@ mod tests {
     #[error("import failed")]
     struct Outer(#[source] Box<dyn Error + Send + Sync>);
 
+    type Make = Box<dyn Fn() -> Box<dyn Error + Send + Sync>>;
+
     #[test]
     fn every_pattern_is_recognised_alone_and_nested() {
         let of = |code: i32| io::Error::from_raw_os_error(code);
-        let patterns: Vec<(Box<dyn Fn() -> Box<dyn Error + Send + Sync>>, Trouble)> = vec![
+        let patterns: Vec<(Make, Trouble)> = vec![
             (Box::new(move || of(libc::ECONNREFUSED).into()), Trouble::Refused),
             (Box::new(move || of(libc::ECONNRESET).into()), Trouble::Reset),
             (Box::new(move || of(libc::ECONNABORTED).into()), Trouble::Reset),

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use claim::{Claimed, Ending};
-pub use enqueue::{Enqueued, Refused};
 pub(super) use enqueue::event_id;
+pub use enqueue::{Enqueued, Refused};
 pub use read::Gauges;
 pub(super) use read::{of_event, of_request};
 pub(super) use signal::wait_for;

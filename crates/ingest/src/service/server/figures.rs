@@ -65,9 +65,16 @@ impl Figures {
     pub(super) fn render(&self, queue: Option<Gauges>, in_flight: usize) -> String {
         #[expect(clippy::cast_possible_truncation, reason = "seconds of a wait")]
         let oldest = |q: &Gauges| q.oldest_due_s as i64;
-        let queue = queue.map(|q| [q.queued, q.due, q.running, q.abandoned].map(u64::cast_signed).into_iter().chain([oldest(&q)]).collect::<Vec<_>>());
+        let queue = queue.map(|q| {
+            [q.queued, q.due, q.running, q.abandoned]
+                .map(u64::cast_signed)
+                .into_iter()
+                .chain([oldest(&q)])
+                .collect::<Vec<_>>()
+        });
         let missing = queue.is_none();
-        let values = queue.unwrap_or_else(|| vec![-1; 5]).into_iter().chain([i64::try_from(in_flight).unwrap_or(i64::MAX)]);
+        let values =
+            queue.unwrap_or_else(|| vec![-1; 5]).into_iter().chain([i64::try_from(in_flight).unwrap_or(i64::MAX)]);
         self.gauges.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
         let mut families = self.registry.gather();
         // A figure that is not known is left out: a zero would be a lie.

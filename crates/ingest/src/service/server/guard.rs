@@ -101,7 +101,7 @@ impl Limits {
     /// How long a request may wait for its job, so that it is answered before the deadline.
     #[must_use]
     pub fn longest_wait(&self) -> Duration {
-        self.deadline.saturating_sub((self.deadline / 10).min(Duration::from_secs(5)))
+        self.deadline.saturating_sub((self.deadline / 4).min(Duration::from_secs(5)))
     }
 }
 
@@ -118,7 +118,12 @@ pub struct Guard {
 impl Guard {
     pub(super) fn new(limits: Limits, token: Option<Token>) -> Self {
         let quota = std::num::NonZeroU32::new(limits.rate).map(Quota::per_second);
-        Self { token, limits, rates: quota.map(RateLimiter::hashmap), in_flight: Arc::new(Semaphore::new(limits.in_flight as usize)) }
+        Self {
+            token,
+            limits,
+            rates: quota.map(RateLimiter::hashmap),
+            in_flight: Arc::new(Semaphore::new(limits.in_flight as usize)),
+        }
     }
 
     /// Requests that are being answered.
@@ -180,7 +185,8 @@ async fn guarded(shared: &Shared, route: &str, request: Request, next: Next) -> 
     match tokio::time::timeout(guard.limits.deadline, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let detail = format!("no answer within {:?}; whether an import was queued is unknown", guard.limits.deadline);
+            let detail =
+                format!("no answer within {:?}; whether an import was queued is unknown", guard.limits.deadline);
             Problem::new(Code::Deadline, detail).after(5).into_response()
         }
     }

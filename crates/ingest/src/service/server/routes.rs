@@ -104,7 +104,8 @@ pub async fn import(
     // A task of its own: what was begun is finished, also when the client goes away.
     let (queue, most) = (shared.queue.clone(), shared.limits.queue);
     let queued = tokio::spawn(async move { queue.enqueue(&request, key.as_deref(), most).await });
-    let queued = queued.await.map_err(|_| Problem::new(Code::Database, "queueing the job ended in an unforeseen way"))??;
+    let queued =
+        queued.await.map_err(|_| Problem::new(Code::Database, "queueing the job ended in an unforeseen way"))??;
     let mut job = match queued {
         Enqueued::Job(job) => *job,
         Enqueued::Refused(refused) => return Err(refusal(&refused, most)),
@@ -208,10 +209,7 @@ pub async fn events(
         (status = 503, description = "Busy, or without its database", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn withdraw(
-    State(shared): State<Arc<Shared>>,
-    Path(key): Path<String>,
-) -> Result<Json<Withdrawal>, Problem> {
+pub async fn withdraw(State(shared): State<Arc<Shared>>, Path(key): Path<String>) -> Result<Json<Withdrawal>, Problem> {
     Ok(Json(shared.queue.withdraw(&checked_key(key)?).await?))
 }
 
