@@ -9,6 +9,7 @@
 
 mod families;
 mod progress;
+mod textfile;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::error::CauseKind;
 use families::{ByLabel, Families};
 pub use families::{Change, Outcome, Table};
 pub use progress::EventProgress;
+pub use textfile::{TextFile, TextFileError};
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -63,7 +65,7 @@ pub(crate) struct Pool {
     pub(crate) in_use: IntGauge,
     pub(crate) waiting: IntGauge,
     pub(crate) waits: IntCounter,
-    pub(crate) failures: IntCounter,
+    pub(crate) timeouts: IntCounter,
     pub(crate) acquire_seconds: Histogram,
 }
 
@@ -98,7 +100,10 @@ impl Metrics {
                 in_use: f.gauge("ingest_pool_connections_in_use", "Connections of the pool that are in use."),
                 waiting: f.gauge("ingest_pool_waiting", "Tasks that wait for a connection now."),
                 waits: f.counter("ingest_pool_waits_total", "Times that every connection of the pool was in use when one was asked for."),
-                failures: f.counter("ingest_pool_failures_total", "Times that no connection was to be had in time, or that making one failed."),
+                timeouts: f.counter(
+                    "ingest_pool_timeouts_total",
+                    "Times that every connection of the pool was in use for too long.",
+                ),
                 acquire_seconds: f.times("ingest_pool_acquire_seconds", "Time to get a connection of the pool, connecting included."),
             },
             pages: f.counter("ingest_pages_total", "Pages fetched whole."),

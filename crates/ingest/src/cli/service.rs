@@ -9,7 +9,7 @@ use contract::exit;
 use tokio_util::sync::CancellationToken;
 
 use super::service_args::{TOKEN, number, text, time};
-use super::{Failure, block_on, report, settings, stop_on_signals, store};
+use super::{Failure, block_on, measured_store, report, settings, stop_on_signals};
 use crate::error::chain;
 use crate::metrics::Metrics;
 use crate::pipeline::Source;
@@ -94,7 +94,7 @@ async fn start(
         let needed = work.jobs.saturating_mul(settings.writers.saturating_add(1));
         settings.database.pool_size = settings.database.pool_size.max(needed);
     }
-    let store = store(matches, &settings, Arc::clone(metrics))?;
+    let store = measured_store(matches, &settings, Arc::clone(metrics))?;
     // Metrics of its own: the pool that is shown is the engine's.
     let queue = Queue::new(text(matches, "database-url"), &settings.database, Arc::default())?;
     match queue.gauges().await {

@@ -12,7 +12,7 @@ pub fn run(matches: &ArgMatches) -> Result<u8, Failure> {
     let event = matches.get_one::<u64>("id").copied();
     let json = matches.get_flag("json");
     block_on(async {
-        let store = store(matches, &settings, std::sync::Arc::default())?;
+        let store = store(matches, &settings)?;
         let mut session = Session::acquire(&store).await?;
         let verification = crate::store::verify(&mut session, event).await;
         session.close().await;
