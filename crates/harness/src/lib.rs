@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod commands;
 pub mod faults;
+pub mod format;
 pub mod nearest;
 pub mod oracle;
 pub mod quantity;

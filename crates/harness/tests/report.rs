@@ -288,6 +288,20 @@ fn the_terminal_tells_verdicts_story_figures_and_the_place() {
 }
 
 #[test]
+fn what_all_trials_have_in_common_is_said_once() {
+    let mut run = report_sample::held();
+    for (i, trial) in run.trials.iter_mut().enumerate() {
+        trial.settings = [("commit_races", "2".to_owned()), ("lap_batch", i.to_string())]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into();
+    }
+    let text = terminal::text(&run, None, false);
+    assert!(text.contains("In every trial: commit_races = 2."), "{text}");
+    let columns = text.lines().find(|line| line.starts_with("oracle")).unwrap();
+    assert!(columns.contains("lap_batch = 1") && !columns.contains("commit_races"), "{columns}");
+}
+
+#[test]
 fn the_summary_is_short_and_has_the_key_figures() {
     let markdown = summary::markdown(&held());
     assert!(markdown.starts_with("## large-event: every judged invariant held"));

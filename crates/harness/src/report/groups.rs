@@ -10,7 +10,7 @@ use super::words;
 /// Trials of one profile with the same settings.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
-    /// Profile, and settings changed from it.
+    /// Profile, and the settings changed from it that not all trials have.
     pub label: String,
     /// Profile.
     pub profile: &'a str,
@@ -49,12 +49,13 @@ impl Spread {
 /// The groups of a run, in the order of their first trials. `before` comes first, as what others are compared with.
 #[must_use]
 pub fn of_run(run: &RunRecord) -> Vec<Group<'_>> {
+    let common = words::common_settings(run);
     let mut groups: Vec<Group<'_>> = Vec::new();
     for trial in &run.trials {
         match groups.iter_mut().find(|g| g.profile == trial.profile && *g.settings == trial.settings) {
             Some(group) => group.trials.push(trial),
             None => groups.push(Group {
-                label: words::setup(trial),
+                label: words::setup_beside(trial, &common),
                 profile: &trial.profile,
                 settings: &trial.settings,
                 trials: vec![trial],

@@ -2,7 +2,6 @@
 //!
 //! Every text passes [`scrub()`] last, so that no password leaves by any field.
 
-pub mod format;
 pub mod groups;
 pub mod html;
 pub mod index;
@@ -16,6 +15,7 @@ pub mod summary;
 pub mod terminal;
 pub mod words;
 
+pub use crate::format;
 use crate::trial::record::RunRecord;
 
 pub use scrub::scrub;

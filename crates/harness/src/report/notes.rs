@@ -15,6 +15,11 @@ pub fn of_run(run: &RunRecord) -> Vec<String> {
     if run.interrupted {
         notes.push("The run was interrupted. This is what was recorded until then.".to_string());
     }
+    let common: Vec<String> =
+        super::words::common_settings(run).iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    if !common.is_empty() {
+        notes.push(format!("In every trial: {}.", common.join(", ")));
+    }
     if run.environment.build_profile == "debug" {
         notes.push("The engine is a debug build: its times say nothing about a release.".to_string());
     }

@@ -1,7 +1,9 @@
 //! The words of the report: what a trial, an exit, a purpose is called, in every format alike.
 
+use std::collections::BTreeMap;
+
 use crate::oracle::Verdict;
-use crate::trial::record::{Exit, FaultRecord, Purpose, TrialRecord};
+use crate::trial::record::{Exit, FaultRecord, Purpose, RunRecord, TrialRecord};
 
 /// A verdict as CSS class.
 #[must_use]
@@ -46,11 +48,25 @@ pub fn trial(t: &TrialRecord) -> String {
 /// A trial's profile and the settings changed from it.
 #[must_use]
 pub fn setup(t: &TrialRecord) -> String {
+    setup_beside(t, &BTreeMap::new())
+}
+
+/// The same without what need not be said again, since all trials have it.
+#[must_use]
+pub fn setup_beside(t: &TrialRecord, common: &BTreeMap<String, String>) -> String {
     let mut text = t.profile.clone();
-    for (key, value) in &t.settings {
+    for (key, value) in t.settings.iter().filter(|(key, value)| common.get(*key) != Some(value)) {
         text.push_str(&format!(", {key} = {value}"));
     }
     text
+}
+
+/// Settings that every trial of a run has.
+#[must_use]
+pub fn common_settings(run: &RunRecord) -> BTreeMap<String, String> {
+    let Some((first, rest)) = run.trials.split_first() else { return BTreeMap::new() };
+    let everywhere = |key: &String, value: &String| rest.iter().all(|t| t.settings.get(key) == Some(value));
+    first.settings.iter().filter(|(k, v)| everywhere(k, v)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 /// Why a fault did not fire.

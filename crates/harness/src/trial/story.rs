@@ -4,6 +4,7 @@ use contract::feed::StepReached;
 
 use super::measure;
 use super::record::{Attempt, Exit, FaultRecord, Ingestion, Purpose, RowKind, TrialRecord};
+use crate::format;
 
 /// The story of a trial.
 #[must_use]
@@ -44,16 +45,16 @@ fn tell_ingestion(ingestion: &Ingestion) -> String {
     let depth = ingestion.observed.ingest_depth.as_deref().unwrap_or("not in the database");
     let mut text = format!(
         "{what} in {}: {} race pages fetched; the database holds {} laps of {} races, ingest_depth {depth}",
-        seconds(ingestion.wall_us),
-        grouped(u64::from(pages)),
-        grouped(laps),
-        grouped(races as u64),
+        format::duration(ingestion.wall_us as f64),
+        format::whole(u64::from(pages)),
+        format::whole(laps),
+        format::whole(races as u64),
     );
     if ingestion.purpose != Purpose::Revision(1)
         && let Some(changes) = ingestion.changes
     {
         let all = [changes.drivers, changes.entries, changes.races, changes.results, changes.laps];
-        let total = |of: fn(&contract::feed::Counts) -> u64| grouped(all.iter().map(of).sum());
+        let total = |of: fn(&contract::feed::Counts) -> u64| format::whole(all.iter().map(of).sum());
         text += &format!(
             "; rows inserted {}, changed {}, deleted {}",
             total(|c| c.inserted),
@@ -63,7 +64,7 @@ fn tell_ingestion(ingestion: &Ingestion) -> String {
     }
     if ingestion.purpose == Purpose::Again {
         let rewritten: u64 = ingestion.observed.rewritten.values().sum();
-        text += &format!("; {} rows rewritten", grouped(rewritten));
+        text += &format!("; {} rows rewritten", format::whole(rewritten));
     }
     text
 }
@@ -82,22 +83,24 @@ fn tell_recovery(ingestion: &Ingestion, faults: &[FaultRecord]) -> String {
     }
     let twice = format!(
         "{} race pages and {} laps done twice",
-        grouped(measure::pages_twice(&ingestion.attempts)),
-        grouped(measure::laps_twice(&ingestion.attempts))
+        format::whole(measure::pages_twice(&ingestion.attempts)),
+        format::whole(measure::laps_twice(&ingestion.attempts))
     );
     let at = faults.iter().filter_map(|f| f.fired.as_ref()).map(|f| f.at_us).min();
     let end = ingestion.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max();
     let took = match (at, end) {
-        (Some(at), Some(end)) if end > at => format!("; caught up {} after the fault", seconds(end - at)),
+        (Some(at), Some(end)) if end > at => {
+            format!("; caught up {} after the fault", format::duration((end - at) as f64))
+        }
         _ => String::new(),
     };
-    format!("{} laps lost, {} doubled; {twice}{took}", grouped(lost), grouped(doubled))
+    format!("{} laps lost, {} doubled; {twice}{took}", format::whole(lost), format::whole(doubled))
 }
 
 /// `unit 2 begun, 1,024 laps sent`: where a killed process was.
 fn whereabouts(step: &StepReached) -> String {
     let unit = step.unit.map(|n| format!("unit {n} begun, ")).unwrap_or_default();
-    let laps = step.laps.map(|n| format!("{} laps sent, ", grouped(n))).unwrap_or_default();
+    let laps = step.laps.map(|n| format!("{} laps sent, ", format::whole(n))).unwrap_or_default();
     format!("{unit}{laps}last step {}#{}: ", step.name, step.occurrence)
 }
 
@@ -106,13 +109,16 @@ fn tell_attempt(index: usize, attempt: &Attempt) -> String {
         (Some(step), Exit::Signal(_) | Exit::TimedOut) => whereabouts(step),
         _ => String::new(),
     };
-    let lock = attempt.lock_free_us.map(|us| format!(", its lock free after {}", seconds(us))).unwrap_or_default();
+    let lock = attempt
+        .lock_free_us
+        .map(|us| format!(", its lock free after {}", format::duration(us as f64)))
+        .unwrap_or_default();
     let how = format!("{place}{}{lock}", ending(attempt.exit));
     let error = attempt.summary.as_ref().and_then(|s| s.error.as_deref()).map(|e| format!(": {e}")).unwrap_or_default();
     format!(
         "process {}: {how}; it ran {}, {} races committed{error}",
         index + 1,
-        seconds(attempt.ended_us.saturating_sub(attempt.started_us)),
+        format::duration(attempt.ended_us.saturating_sub(attempt.started_us) as f64),
         attempt.committed.len()
     )
 }
@@ -125,40 +131,5 @@ pub fn ending(exit: Exit) -> String {
         Exit::Signal(9) => "was killed (signal 9)".to_owned(),
         Exit::Signal(signal) => format!("died of signal {signal}"),
         Exit::TimedOut => "did not end in time and was killed by the harness".to_owned(),
-    }
-}
-
-fn seconds(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..1_000_000 => format!("{} ms", us / 1_000),
-        _ => format!("{:.2} s", us as f64 / 1e6),
-    }
-}
-
-/// `12345` → `12,345`.
-#[must_use]
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(c);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(1_234_567), "1,234,567");
     }
 }

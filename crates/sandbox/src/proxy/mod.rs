@@ -19,13 +19,14 @@ mod rule;
 mod scan;
 mod shared;
 mod snapshot;
+mod thread;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 pub use count::{Stats, TARGETS};
 pub use log::{Fired, Outcome, monotonic_us};
@@ -76,7 +77,8 @@ pub enum ProxyError {
 pub struct Proxy {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    task: Option<JoinHandle<()>>,
+    /// Told when the proxy's thread has let go of everything.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 impl fmt::Debug for Shared {
@@ -102,13 +104,12 @@ impl Proxy {
         }
         let listen = |source| ProxyError::Listen { upstream, source };
         let port = Port::take().map_err(listen)?;
-        let listener = port.listen().map_err(listen)?;
         let addr = port.addr();
         let shared = Arc::new(Shared::new(protocol, seed, Snapshot::new(upstream)));
         let numbered: Vec<_> = rules.into_iter().map(|rule| shared.number(rule)).collect();
         shared.install(&numbered);
-        let task = tokio::spawn(listener::listen(Arc::clone(&shared), port, listener));
-        Ok(Self { shared, addr, task: Some(task) })
+        let ended = thread::start(Arc::clone(&shared), port).await.map_err(listen)?;
+        Ok(Self { shared, addr, ended: Some(ended) })
     }
 
     /// Where clients connect to.
@@ -203,18 +204,18 @@ impl Proxy {
 
     /// Closes the port and every connection, and waits until all is gone.
     pub async fn close(mut self) {
-        self.shared.stop.cancel();
-        if let Some(task) = self.task.take()
-            && let Err(error) = task.await
+        self.shared.end();
+        if let Some(ended) = self.ended.take()
+            && ended.await.is_err()
         {
-            tracing::error!(%error, "the proxy's listener did not end well");
+            tracing::error!("the proxy's thread did not end well");
         }
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
+        self.shared.end();
     }
 }
 

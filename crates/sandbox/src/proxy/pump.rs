@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -130,10 +131,17 @@ impl<'a> Pump<'a> {
 
     async fn pump(&mut self) -> Exit {
         let mut rounds = 0;
+        // It may have ended before this watch began.
+        if self.shared.stop.is_cancelled() {
+            return Exit::Stopped;
+        }
         loop {
             if self.watch.has_changed().unwrap_or(false) {
                 self.snapshot = Arc::clone(&self.watch.borrow_and_update());
                 self.reshape();
+                if self.shared.stop.is_cancelled() {
+                    return Exit::Stopped;
+                }
             }
             if let Some((rule, how)) = self.snapshot.cut(self.link) {
                 let rule = Some(Arc::clone(rule));
@@ -240,7 +248,7 @@ impl<'a> Pump<'a> {
     async fn wait(&mut self, wait: Wait) -> Result<(), Exit> {
         tokio::select! {
             biased;
-            () = self.shared.stop.cancelled() => Err(Exit::Stopped),
+            // The end of the proxy is told by it, too.
             _ = self.watch.changed() => {
                 self.watch.mark_changed();
                 Ok(())
@@ -263,7 +271,7 @@ impl<'a> Pump<'a> {
             let larger = (self.buffer.len() * 4).min(BUFFER.max(self.end * 2));
             self.buffer.resize(larger, 0);
         }
-        match self.from.try_read(&mut self.buffer[self.end..]) {
+        match try_read(self.from, &mut self.buffer[self.end..]) {
             Ok(0) => {
                 self.eof = true;
                 self.scanner.finish();
@@ -442,6 +450,23 @@ impl<'a> Pump<'a> {
             Direction::Up => counts.bytes_up += bytes as u64,
             Direction::Down => counts.bytes_down += bytes as u64,
         }
+    }
+}
+
+/// Reads once. A read that did not fill the buffer took all that was there: the kernel tells when more comes, so that
+/// asking again for nothing, half of the system calls of a small frame, is left out.
+fn try_read(from: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut got = None;
+    let read = from.try_io(Interest::READABLE, || {
+        let n = nix::unistd::read(from, buffer).map_err(io::Error::from)?;
+        got = Some(n);
+        // Marks the socket as empty. Not at the end of the stream, which is told only once.
+        if (1..buffer.len()).contains(&n) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match (got, read) {
+        (Some(n), _) => Ok(n),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

@@ -41,6 +41,12 @@ impl Shared {
         }
     }
 
+    /// Ends the proxy. Connections wait for a change of the snapshot, which this therefore is, too.
+    pub(super) fn end(&self) {
+        self.stop.cancel();
+        self.snapshot.send_modify(|_| ());
+    }
+
     /// Swaps a changed snapshot in.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
         let mut out = None;
@@ -145,7 +151,9 @@ impl Shared {
         detail: &str,
     ) -> Option<Ending> {
         let mut ending = None;
-        for rule in rules {
+        // The listener closes before any client can learn of its end, and come again.
+        let (refusals, rest): (Vec<_>, Vec<_>) = rules.into_iter().partition(|r| r.rule.effect == Effect::Refuse);
+        for rule in refusals.into_iter().chain(rest) {
             let on = target(&rule.rule, link);
             let how = match rule.rule.effect {
                 Effect::Reset => Some(Cut::Reset),

@@ -7,7 +7,7 @@ use sandbox::proxy::{Cut, Direction, Effect, Outcome, Protocol, Proxy, Rule, Rul
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{count, echo, noise, proxy, read_all, sink, through, until};
+use crate::support::{connect_and_read, count, echo, noise, proxy, read_all, sink, through, until};
 
 async fn in_front_of_echo(rules: Vec<Rule>) -> (Proxy, TcpStream) {
     let proxy = proxy(echo().await, Protocol::Http, rules).await;
@@ -83,8 +83,7 @@ async fn a_reset_is_a_reset_on_both_sides() {
     assert_eq!(told.recv().await.unwrap(), (noise(1000), Some(ErrorKind::ConnectionReset)));
     assert_eq!(proxy.fired(rule).await.connection, Some(1));
     // While it stands, new connections meet the same.
-    let mut second = TcpStream::connect(proxy.addr()).await.unwrap();
-    assert_eq!(read_all(&mut second).await.1, Some(ErrorKind::ConnectionReset));
+    assert_eq!(connect_and_read(proxy.addr()).await, Some(ErrorKind::ConnectionReset));
     proxy.remove_rule(rule);
     let mut third = TcpStream::connect(proxy.addr()).await.unwrap();
     third.write_all(&noise(5)).await.unwrap();
@@ -216,8 +215,7 @@ async fn the_nth_connection_can_be_held_released_and_cut() {
 async fn a_server_that_is_not_there_is_a_reset() {
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let proxy = proxy(gone, Protocol::Postgres, vec![]).await;
-    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
-    assert_eq!(read_all(&mut client).await.1, Some(ErrorKind::ConnectionReset));
+    assert_eq!(connect_and_read(proxy.addr()).await, Some(ErrorKind::ConnectionReset));
     until(|| proxy.stats().connections_ended == 1).await;
     assert_eq!(proxy.stats().upstream_failures, 1);
     proxy.set_upstream(echo().await);
@@ -227,10 +225,8 @@ async fn a_server_that_is_not_there_is_a_reset() {
 }
 
 #[tokio::test]
-async fn closing_leaves_no_task_and_no_connection() {
+async fn closing_leaves_no_thread_and_no_connection() {
     let upstream = echo().await;
-    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    let before = tasks();
     let rules = vec![Rule::at("connect#3".parse().unwrap(), Effect::Hold)];
     let proxy = proxy(upstream, Protocol::Http, rules).await;
     let addr = proxy.addr();
@@ -245,12 +241,21 @@ async fn closing_leaves_no_task_and_no_connection() {
     // One of them in the middle of a transfer that nobody takes.
     clients[0].try_write(&noise(1_000_000)).unwrap();
     proxy.fired(RuleId(1)).await;
+    let name = format!("proxy-{}", addr.port());
+    assert!(threads().contains(&name), "{:?}", threads());
     proxy.close().await;
-    // What is left are the echo server's, which end as their connections do.
-    until(|| tasks() == before).await;
+    // Its tasks are gone when it says so; the thread itself is, a moment later.
+    until(|| !threads().contains(&name)).await;
     assert_eq!(TcpStream::connect(addr).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     // It never got a byte: the end is not an error.
     assert_eq!(read_all(&mut clients[2]).await, (vec![], None));
+}
+
+/// Names of the threads of this process.
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names.map(|name| name.trim().to_owned()).collect()
 }
 
 #[tokio::test]

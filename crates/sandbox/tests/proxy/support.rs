@@ -49,6 +49,14 @@ pub async fn read_all(stream: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     (got, error)
 }
 
+/// How a new connection ends: it may be over before the client has learned that there was one.
+pub async fn connect_and_read(addr: SocketAddr) -> Option<ErrorKind> {
+    match TcpStream::connect(addr).await {
+        Ok(mut stream) => read_all(&mut stream).await.1,
+        Err(error) => Some(error.kind()),
+    }
+}
+
 /// Bytes that are no protocol's: the first of them says so at once.
 pub fn noise(n: usize) -> Vec<u8> {
     let mut x = 0x1234_5678_u32;

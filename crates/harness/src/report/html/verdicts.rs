@@ -119,6 +119,7 @@ fn by_trial(run: &RunRecord) -> Markup {
         [one] => Some(one),
         _ => None,
     };
+    let common = words::common_settings(run);
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="Verdict of each oracle on each trial" {
             table class="verdicts" {
@@ -129,7 +130,7 @@ fn by_trial(run: &RunRecord) -> Markup {
                         @for (index, trial) in run.trials.iter().enumerate() {
                             th scope="col" {
                                 a href=(format!("#trial-{}", index + 1)) { "Trial " (trial.trial) }
-                                span class="hint" { (words::setup(trial)) }
+                                span class="hint" { (words::setup_beside(trial, &common)) }
                             }
                         }
                         @if single.is_some() { th scope="col" { "Evidence" } }
