@@ -173,9 +173,13 @@ pub fn import(matches: &ArgMatches) -> Result<u8, Failure> {
         let mut told = String::new();
         let terminal = std::io::stderr().is_terminal();
         let import = importer.import(&request, |news| {
-            let trouble = matches!(news, News::Trouble(..));
+            // A failure that nothing follows is told with the verdict.
+            let (trouble, last) = match &news {
+                News::Trouble(_, wait) => (true, wait.is_zero()),
+                News::Job(_) | News::Others(_) => (false, false),
+            };
             let line = line(&news);
-            if (terminal || trouble) && line != told {
+            if (terminal || trouble) && !last && line != told {
                 eprintln!("ingest: {line}");
                 told = line;
             }

@@ -123,16 +123,7 @@ impl Import<'_> {
     async fn run(&mut self) -> Verdict {
         match self.submit().await {
             Ok(job) => self.job = Some(job),
-            Err(CallError { cause: Cause::Problem(problem), .. }) if problem.code.refused() => {
-                return Verdict::Refused { problem };
-            }
-            // No trouble of the connection: a certificate that is not trusted, or something else than the service.
-            Err(CallError { cause: Cause::Connection { trouble: None, sent: false, .. }, .. }) => {
-                return Verdict::NotDone;
-            }
-            Err(CallError { cause: cause @ Cause::Foreign { .. }, .. }) if cause.had_no_effect() => {
-                return Verdict::NotDone;
-            }
+            Err(error) if is_final(&error.cause) => return final_verdict(error.cause),
             Err(error) => {
                 self.recovered = true;
                 let never_sent = error.cause.had_no_effect();
@@ -165,8 +156,7 @@ impl Import<'_> {
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
-                    let wait = if error.cause.had_no_effect() { Duration::ZERO } else { self.patience.recovery };
-                    self.note(&error, wait);
+                    self.note(&error, if is_final(&error.cause) { Duration::ZERO } else { self.patience.recovery });
                     return Err(error);
                 }
             }
@@ -303,6 +293,20 @@ impl Import<'_> {
             self.tries.push(text.clone());
         }
         (self.news)(News::Trouble(text, wait));
+    }
+}
+
+/// Whether an error of the request says all there is to say. (A connection that could not be made is a pattern of the
+/// review's: the questions are asked after it, too.)
+fn is_final(cause: &Cause) -> bool {
+    cause.had_no_effect() && !matches!(cause, Cause::Connection { trouble: Some(_), .. })
+}
+
+fn final_verdict(cause: Cause) -> Verdict {
+    match cause {
+        Cause::Problem(problem) => Verdict::Refused { problem },
+        // A certificate that is not trusted, or something else than the service.
+        Cause::Connection { .. } | Cause::Foreign { .. } => Verdict::NotDone,
     }
 }
 
