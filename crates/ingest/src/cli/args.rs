@@ -40,14 +40,7 @@ pub fn command() -> Command {
                         .help("Host label of the track: canberra in canberra.liverc.com"),
                 )
                 .arg(json("Print the summary as JSON"))
-                .arg(
-                    Arg::new("metrics-file")
-                        .long("metrics-file")
-                        .env("INGEST_METRICS_FILE")
-                        .value_name("FILE")
-                        .value_parser(value_parser!(std::path::PathBuf))
-                        .help("Write metrics to this file, for node_exporter's textfile collector; counters go on from it"),
-                )
+                .arg(metrics_file())
                 .arg(database_url()),
         ))
         .subcommand(with_settings(
@@ -100,6 +93,15 @@ pub(super) fn id() -> Arg {
 
 pub(super) fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+pub(super) fn metrics_file() -> Arg {
+    Arg::new("metrics-file")
+        .long("metrics-file")
+        .env("INGEST_METRICS_FILE")
+        .value_name("FILE")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .help("Write metrics to this file, for node_exporter's textfile collector; counters go on from it")
 }
 
 pub(super) fn database_url() -> Arg {

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ArgMatches;
@@ -9,7 +10,7 @@ use contract::exit;
 use tokio_util::sync::CancellationToken;
 
 use super::service_args::{TOKEN, number, text, time};
-use super::{Failure, block_on, measured_store, report, settings, stop_on_signals};
+use super::{Failure, block_on, measured_store, metrics_file, report, settings, stop_on_signals};
 use crate::error::chain;
 use crate::metrics::Metrics;
 use crate::pipeline::Source;
@@ -67,13 +68,14 @@ pub fn work(matches: &ArgMatches) -> Result<u8, Failure> {
         return Err(Failure::Usage("--jobs 0: there would be nothing to do".to_owned()));
     }
     let probe = Arc::new(Probe::from_env().map_err(|e| Failure::Usage(chain(&e)))?);
+    let metrics = Arc::new(Metrics::default());
+    let file = metrics_file::Writing::open(matches.get_one::<PathBuf>("metrics-file"), &metrics)?;
     block_on(async {
-        let metrics = Arc::new(Metrics::default());
         let (queue, signals, workers) = start(matches, &settings, work, &metrics, probe).await?;
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         report::print(&format!("working as {}", workers.name()));
-        workers.work(&signals, stop).await;
+        file.during(workers.work(&signals, stop)).await;
         queue.close().await;
         Ok(exit::COMPLETE)
     })

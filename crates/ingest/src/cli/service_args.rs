@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::args::{database_url, id, json, with_settings};
+use super::args::{database_url, id, json, metrics_file, with_settings};
 
 /// A flag with its environment variable, so that a variable that is none can be told.
 struct Flag {
@@ -92,7 +92,7 @@ pub fn serve() -> Command {
 /// `ingest work`.
 pub fn work() -> Command {
     let command = Command::new("work").about("Works on the jobs of a database, beside any number of others");
-    with_settings(WORK.iter().fold(command, |c, f| c.arg(f.arg())).arg(database_url()))
+    with_settings(WORK.iter().fold(command, |c, f| c.arg(f.arg())).arg(metrics_file()).arg(database_url()))
 }
 
 /// `ingest import`.

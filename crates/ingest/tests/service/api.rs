@@ -94,6 +94,24 @@ async fn a_complete_event_is_read_again_only_when_asked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_the_site_asks_for_puts_the_job_off() {
+    let (db, site) = (database().await, wiremock::MockServer::start().await);
+    let limited = wiremock::ResponseTemplate::new(429).insert_header("retry-after", "3600");
+    wiremock::Mock::given(wiremock::matchers::any()).respond_with(limited).mount(&site).await;
+    let server = Server::start(&db, Some(&site), limits(), None).await;
+    let body = json!({"track": "testtrack", "event_id": EVENT});
+    let (_, job) = answer(post(&server.url, "", &body)).await;
+    let job = job["id"].as_u64().unwrap();
+    until("the first attempt", async || server.queue.job(job).await.unwrap().unwrap().attempts > 0).await;
+    let job = server.queue.job(job).await.unwrap().unwrap();
+    assert!(job.not_before.is_some() && job.outcome.unwrap().exit == 75);
+    let wait: f64 = db.text("SELECT extract(epoch FROM due_at - now())::text FROM ingest_jobs").await.parse().unwrap();
+    assert!(wait > 3000.0, "{wait}");
+    assert_eq!(site.received_requests().await.unwrap().len(), 1);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_jobs_share_a_pool_that_comes_back_clean() {
     let (db, site) = (database().await, site(None).await);
     let server = Server::start(&db, Some(&site), limits(), None).await;

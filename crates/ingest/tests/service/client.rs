@@ -66,7 +66,7 @@ async fn an_import_whose_answer_is_lost_is_success() {
             let told = import(&url, &request).await;
             let words = told.words().unwrap();
             assert!(
-                words.contains("event 700 is complete") && words.contains("the connection broke on the way"),
+                words.contains("event 700 is complete") && words.contains("its answer was lost on the way"),
                 "{words}"
             );
             assert_eq!((told.exit(), told.recovered, told.failed_calls), (0, true, 1), "{moment}: {told:?}");

@@ -72,6 +72,8 @@ pub struct Importer {
 
 /// Most times that a request which the server did not take is made again.
 const RESUBMISSIONS: u32 = 5;
+/// Longest pause that the server may ask for between two questions.
+const MOST_PATIENT: Duration = Duration::from_secs(60);
 /// Calls that failed and are told in full.
 const TOLD_TRIES: usize = 20;
 
@@ -198,7 +200,7 @@ impl Import<'_> {
             }
             wait = (wait.max(self.patience.recovery) * 2).min(self.patience.recovery * 8);
             if let Cause::Problem(problem) = &error.cause {
-                wait = wait.max(after(problem).min(Duration::from_secs(60)));
+                wait = wait.max(after(problem).min(MOST_PATIENT));
             }
             self.note(&error, wait.min(self.left()));
         }
@@ -254,6 +256,10 @@ impl Import<'_> {
             }
             match self.api.job(job.id).await {
                 Ok(job) => self.job = Some(job),
+                // A question may be asked again as it is.
+                Err(CallError { cause: Cause::Problem(problem), .. }) if problem.code.worth_retrying() => {
+                    self.pause(after(&problem).min(MOST_PATIENT)).await;
+                }
                 Err(error) => {
                     self.recovered = true;
                     self.note(&error, self.patience.recovery);

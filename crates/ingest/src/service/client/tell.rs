@@ -50,7 +50,7 @@ pub struct Told {
     /// What became of it.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// The connection broke on the way, and the verdict was found out afterwards.
+    /// An answer was lost on the way, and the verdict found out afterwards.
     pub recovered: bool,
     /// Calls that failed.
     pub failed_calls: u32,
@@ -84,7 +84,7 @@ impl Told {
     pub fn words(&self) -> Result<String, String> {
         let event = self.event_id;
         let found_out =
-            if self.recovered { " (the connection broke on the way; this was found out afterwards)" } else { "" };
+            if self.recovered { " (its answer was lost on the way; this was found out afterwards)" } else { "" };
         let mut lines = Vec::new();
         match &self.verdict {
             Verdict::Complete { job, state } => {

@@ -30,7 +30,7 @@ macro_rules! columns {
         "SELECT j.id, j.event_id, j.track, j.refresh, j.state, j.worker, j.attempts, j.takeovers, \
          CASE WHEN j.state = 'running' THEN j.progress END, j.outcome, \
          to_char(j.requested_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
-         CASE WHEN j.state = 'queued' THEN to_char(j.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') END, \
+         CASE WHEN j.state = 'queued' AND j.due_at > now() THEN to_char(j.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') END, \
          to_char(j.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
          to_char(j.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
          CASE WHEN j.state = 'queued' THEN (SELECT count(*) + 1 FROM ingest_jobs o \

@@ -77,7 +77,7 @@ struct Shared {
     title = "ingest",
     description = "Imports race meetings from LiveRC into PostgreSQL. Errors are problem documents (RFC 9457). \
                    Where the server has a token, all but /healthz and /readyz need it."
-))]
+), security((), ("bearer" = [])))]
 struct Document;
 
 fn routes() -> OpenApiRouter<Arc<Shared>> {
