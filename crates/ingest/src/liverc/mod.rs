@@ -3,6 +3,7 @@
 //! Pages go in as text and come out as the types of [`crate::model`]. Nothing here knows of PostgreSQL, and only
 //! [`client`] does any I/O.
 
+mod bounds;
 pub mod client;
 pub mod describe;
 pub mod entry_list;

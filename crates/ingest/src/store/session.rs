@@ -94,7 +94,26 @@ impl Session {
     /// A place in the pool, then a connection. With a place one is idle, or can be made.
     async fn connection(store: &Store) -> Result<(PoolConnection<Postgres>, OwnedSemaphorePermit), StoreError> {
         let place = store.allowance().place(store.settings().acquire_timeout).await?;
-        Ok((store.pool().acquire().await.map_err(doing("connecting to the database"))?, place))
+        let error = match store.pool().acquire().await {
+            Ok(conn) => return Ok((conn, place)),
+            Err(sqlx::Error::PoolTimedOut) => Self::why_none(store).await,
+            Err(error) => error,
+        };
+        Err(doing("connecting to the database")(error))
+    }
+
+    /// Why the pool could make no connection in time, which it keeps to itself: told by one more try without it.
+    async fn why_none(store: &Store) -> sqlx::Error {
+        use sqlx::Connection;
+        let tried = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect_with(store.options())).await;
+        match tried {
+            Ok(Err(error)) => error,
+            Ok(Ok(conn)) => {
+                let _ = conn.close().await;
+                sqlx::Error::PoolTimedOut
+            }
+            Err(_) => sqlx::Error::PoolTimedOut,
+        }
     }
 
     /// How long the connection was waited for; told once, zero after that.
