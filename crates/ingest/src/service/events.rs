@@ -22,6 +22,9 @@ impl Queue {
     /// The database fails.
     pub async fn event_state(&self, event: u64, key: Option<&str>) -> Result<Option<EventState>, StoreError> {
         const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        if i64::try_from(event).is_err() {
+            return Ok(None);
+        }
         let mut session = self.session().await?;
         session.begin().await?;
         session.execute("taking a snapshot", SNAPSHOT, args![]).await?;

@@ -159,3 +159,43 @@ async fn what_cannot_work_is_told_before_anything_is_started() {
     let (exit, text) = told(&["work"], &[]);
     assert!(exit == Some(1) && text.contains("run `ingest migrate`"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_password_nor_token_is_logged() {
+    let (db, site) = (database().await, site(None).await);
+    let (scheme, rest) = db.url.split_once("://").unwrap();
+    let (user, place) = rest.split_once('@').unwrap();
+    // A password that is wrong, too: the errors that follow must not tell it either.
+    let wrong = format!("{scheme}://{}:s3cret-word@{place}", user.split(':').next().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    for url in [&db.url, &wrong] {
+        let log = dir.path().join("log");
+        let mut command = Command::new(cargo_bin!("ingest"));
+        command.env("DATABASE_URL", url).env("LIVERC_BASE_URL", site.uri()).env("INGEST_LOG", "trace");
+        command.env("INGEST_TOKEN", TOKEN).args(["serve", "--listen", "127.0.0.1:0"]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
+        let mut server = command.spawn().unwrap();
+        let mut said = String::new();
+        let mut out = std::io::BufReader::new(server.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut said).unwrap();
+        if let Some(at) = said.trim().strip_prefix("listening on ") {
+            for token in [TOKEN, "a-token-that-is-wrong"] {
+                let mut import = Command::new(cargo_bin!("ingest"));
+                import.env("INGEST_TOKEN", token).env("INGEST_LOG", "trace");
+                import.args(["import", "--server", at, "--timeout", "20s", "testtrack", "700"]);
+                let output = tokio::task::spawn_blocking(move || import.output().unwrap()).await.unwrap();
+                let told = [output.stdout, output.stderr].map(|o| String::from_utf8_lossy(&o).into_owned()).concat();
+                assert!(!told.contains(token), "{told}");
+            }
+        }
+        let _ = server.kill();
+        let _ = server.wait();
+        let told = std::fs::read_to_string(&log).unwrap();
+        assert!(told.contains("ingest"), "there is a log: {told}");
+        let password = url.split_once("://").unwrap().1.split_once('@').unwrap().0.split(':').nth(1);
+        for secret in password.into_iter().chain([TOKEN, "a-token-that-is-wrong"]) {
+            let line = told.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{line:?}");
+        }
+    }
+}

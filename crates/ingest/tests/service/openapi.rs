@@ -165,6 +165,8 @@ async fn the_document_says_what_the_server_does() {
     let state = d.meet("/api/v1/events/{id}", get(&busy, "/api/v1/events/700?request=not-a-job"), 200).await;
     assert!(state.get("job").is_none(), "a request that never came has no job: {state}");
     d.meet("/api/v1/events/{id}", get(&busy, "/api/v1/events/1"), 404).await;
+    d.meet("/api/v1/events/{id}", get(&busy, "/api/v1/events/18446744073709551615"), 404).await;
+    d.meet("/api/v1/jobs/{id}", get(&busy, "/api/v1/jobs/18446744073709551615"), 404).await;
     d.meet("/api/v1/events/{id}", get(&busy, "/api/v1/events/x"), 400).await;
     d.meet("/api/v1/events/{id}", get(&busy, "/api/v1/events/700?request=x"), 422).await;
     let found = d.meet("/api/v1/events", get(&busy, "/api/v1/events?query=TESTTRACK"), 200).await;
