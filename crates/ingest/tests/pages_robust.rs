@@ -67,6 +67,20 @@ fn lists_cut_at_any_byte_are_errors_or_whole() {
     }
 }
 
+/// Found by fuzzing: the HTML parser takes the square of the nesting, minutes for a page of 2 MB.
+#[test]
+fn a_page_that_nests_for_ever_is_refused_at_once() {
+    let overgrown = |error: PageError| {
+        assert!(matches!(error, PageError::Overgrown { what: "nests deeper", .. }), "{error}");
+        assert!(error.worth_fetching_again());
+    };
+    let deep = "<colspan='14'><div class=\"race_num\" style=\"color: white;\">2".repeat(20_000);
+    let into = |page: &str, at: &str| page.replacen(at, &format!("{deep}{at}"), 1);
+    overgrown(race(&into(PAGES[0], "</table>")).unwrap_err());
+    overgrown(event_page::parse(&into(PAGES[2], "</table>")).unwrap_err());
+    overgrown(entry_list::parse(&into(PAGES[4], "</table>")).unwrap_err());
+}
+
 fn scan(script: &str) -> Result<Vec<DriverLaps>, PageError> {
     let mut all = Vec::new();
     racer_laps::in_script(script, 0, &mut all)?;

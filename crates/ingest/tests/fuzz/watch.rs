@@ -25,7 +25,7 @@ impl Watch {
                     last = (now, Instant::now());
                 } else if last.1.elapsed() > PATIENCE {
                     // Not `eprintln!`, which a test keeps to itself.
-                    let _ = writeln!(std::io::stderr(), "input {now} does not end");
+                    let _ = std::io::stderr().write_all(format!("input {now} does not end\n").as_bytes());
                     std::process::abort();
                 }
                 std::thread::sleep(Duration::from_millis(100));
