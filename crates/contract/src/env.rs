@@ -11,3 +11,7 @@ pub const HARNESS_FEED: &str = "HARNESS_FEED";
 
 /// What the engine does to itself at which step, see [`crate::Arming`].
 pub const HARNESS_ARM: &str = "HARNESS_ARM";
+
+/// Share of its own time that the engine waits before it says that it is done: `0.2` makes an ingestion a fifth longer. It is
+/// there to measure what a comparison of engines finds (`harness ab --calibrate`), and for nothing else.
+pub const HARNESS_DELAY: &str = "HARNESS_DELAY";

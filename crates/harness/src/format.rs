@@ -1,5 +1,5 @@
 //! Numbers with their units, as every format of the report prints them: one place, so that a figure reads the same in
-//! the terminal, the page and the pull request.
+//! the terminal, the page and the pull request. Pure.
 
 use crate::stats::{Metric, Unit};
 

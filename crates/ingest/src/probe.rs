@@ -46,6 +46,8 @@ pub struct Probe {
     arming: Arming,
     sink: Sink,
     hook: Option<Hook>,
+    /// See [`Probe::delay`].
+    delay: f64,
     failure: OnceLock<String>,
     metrics: OnceLock<Arc<Metrics>>,
 }
@@ -56,6 +58,9 @@ pub enum ProbeError {
     /// `HARNESS_ARM` makes no sense.
     #[error("HARNESS_ARM: {0}")]
     Arming(contract::arming::ArmingError),
+    /// `HARNESS_DELAY` makes no sense.
+    #[error("HARNESS_DELAY: `{0}` is no share from 0 to 10; 0.2 makes an ingestion a fifth longer")]
+    Delay(String),
     /// The feed cannot be opened.
     #[error("HARNESS_FEED: cannot append to {path}: {source}; name a file in a directory that can be written")]
     Open {
@@ -67,14 +72,22 @@ pub enum ProbeError {
 }
 
 impl Probe {
-    /// Reads `HARNESS_FEED` and `HARNESS_ARM`.
+    /// Reads `HARNESS_FEED`, `HARNESS_ARM` and `HARNESS_DELAY`.
     ///
     /// # Errors
-    /// An arming that cannot be read, a feed that cannot be opened.
+    /// An arming or a delay that cannot be read, a feed that cannot be opened.
     pub fn from_env() -> Result<Self, ProbeError> {
         let arming = std::env::var(env::HARNESS_ARM).unwrap_or_default();
         let feed = std::env::var_os(env::HARNESS_FEED).filter(|p| !p.is_empty());
-        Self::new(feed.as_deref().map(Path::new), &arming)
+        let delay = std::env::var(env::HARNESS_DELAY).unwrap_or_default();
+        let probe = Self::new(feed.as_deref().map(Path::new), &arming)?;
+        Ok(Self { delay: share(&delay).ok_or(ProbeError::Delay(delay))?, ..probe })
+    }
+
+    /// How long an ingestion that took `so_far` is made longer, on purpose: nothing, unless the harness asks for it.
+    #[must_use]
+    pub fn delay(&self, so_far: std::time::Duration) -> std::time::Duration {
+        so_far.mul_f64(self.delay)
     }
 
     /// A probe with a feed file, if any, and an arming, which may be empty.
@@ -115,6 +128,7 @@ impl Probe {
             arming,
             sink,
             hook,
+            delay: 0.0,
             failure: OnceLock::new(),
             metrics: OnceLock::new(),
         }
@@ -229,6 +243,14 @@ pub fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// A share from 0 to 10; none for an empty text is 0.
+fn share(text: &str) -> Option<f64> {
+    match text.trim() {
+        "" => Some(0.0),
+        text => text.parse().ok().filter(|share| (0.0..=10.0).contains(share)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,5 +295,14 @@ mod tests {
     fn nothing_armed_is_inactive() {
         let probe = Probe::off();
         probe.record(|| panic!("must not be made"));
+    }
+
+    #[test]
+    fn a_delay_is_a_share_of_the_time_so_far() {
+        assert_eq!((share(""), share("0.2"), share("10")), (Some(0.0), Some(0.2), Some(10.0)));
+        assert!([share("-1"), share("11"), share("NaN"), share("much")].iter().all(Option::is_none));
+        let probe = Probe { delay: 0.2, ..Probe::off() };
+        assert_eq!(probe.delay(std::time::Duration::from_secs(5)), std::time::Duration::from_secs(1));
+        assert_eq!(Probe::off().delay(std::time::Duration::from_secs(5)), std::time::Duration::ZERO);
     }
 }

@@ -71,6 +71,8 @@ pub struct UnitSettings {
     pub commit_races: u32,
     /// Most bytes that the laps of a unit may take, counted by [`crate::store::LAP_BYTES`] each.
     pub memory_budget: u64,
+    /// A needless statement for each race: what a gate must notice. Hidden from users.
+    pub extra_statement: bool,
 }
 
 /// How the site is asked.

@@ -11,7 +11,7 @@ use super::interrupt::{self, unless_cancelled};
 use super::progress::Bar;
 use super::{Failure, lab};
 use crate::report;
-use crate::scenario::{Known, Overrides, Scenario};
+use crate::scenario::{Backend, DataPlace, Known, Overrides, PostgresSpec, Scenario};
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Lab};
 use crate::trial::plan;
@@ -29,12 +29,60 @@ pub struct Common {
     /// Image for docker
     #[arg(long, value_name = "IMAGE", env = "HARNESS_POSTGRES_IMAGE")]
     pub postgres_image: Option<String>,
+    /// Where a PostgreSQL of the harness's own keeps its data: memory, or a directory
+    #[arg(long, value_name = "WHERE", env = "HARNESS_POSTGRES_DATA")]
+    pub postgres_data: Option<PathBuf>,
     /// Where runs are written
     #[arg(long, value_name = "DIR", default_value = "reports", env = "HARNESS_OUT")]
     pub out: PathBuf,
     /// Print result.json instead of the summary
     #[arg(long)]
     pub json: bool,
+}
+
+/// The word that stands for the machine's file system in memory.
+const MEMORY: &str = "memory";
+
+/// Linux's file system in memory that every process may use.
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Room that a server's data are given in memory, bytes: a log of the default size and some trials.
+const ROOM: u64 = 2_000_000_000;
+
+impl Common {
+    /// The flags, with what the scenario asks for where they say nothing.
+    #[must_use]
+    pub fn pinned(&self, spec: PostgresSpec) -> Self {
+        let mut common = self.clone();
+        if common.postgres == Backend::Auto.name() {
+            common.postgres = spec.backend.name().to_owned();
+        }
+        if spec.data == DataPlace::Memory && common.postgres_data.is_none() && room_in_memory() {
+            common.postgres_data = Some(MEMORY.into());
+        }
+        common
+    }
+
+    /// The directory for the server's data; `None`: the system's temporary one.
+    fn data_directory(&self) -> Result<Option<PathBuf>, Failure> {
+        match &self.postgres_data {
+            Some(word) if word == Path::new(MEMORY) && room_in_memory() => Ok(Some(SHARED_MEMORY.into())),
+            Some(word) if word == Path::new(MEMORY) => Err(Failure::environment(format!(
+                "--postgres-data memory: {SHARED_MEMORY} is not there or has less than 2 GB free; name a directory instead"
+            ))),
+            Some(directory) if !directory.is_dir() => Err(Failure::usage(format!(
+                "--postgres-data: {} is no directory; write `memory`, or a directory that is there",
+                directory.display()
+            ))),
+            directory => Ok(directory.clone()),
+        }
+    }
+}
+
+/// Whether the file system in memory is there and has room.
+fn room_in_memory() -> bool {
+    let found = nix::sys::statvfs::statvfs(SHARED_MEMORY);
+    found.is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() >= ROOM)
 }
 
 /// A run that is under way.
@@ -77,6 +125,8 @@ pub fn run<T>(
 ) -> Result<Option<T>, Failure> {
     let choice: Choice = common.postgres.parse().map_err(Failure::usage)?;
     let settings = postgres_settings(&common.postgres_settings)?;
+    let temporary = common.data_directory()?;
+    let in_memory = temporary.as_deref() == Some(Path::new(SHARED_MEMORY));
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::environment(format!("no async runtime: {e}")))?;
     let outcome = runtime.block_on(async {
         let cancel = CancellationToken::new();
@@ -87,9 +137,9 @@ pub fn run<T>(
         let bar = Bar::new();
         bar.trial(name.to_owned());
         drive::Progress::phase(&bar, "starting PostgreSQL");
-        let options = Options { image: common.postgres_image.clone(), settings, ..Options::default() };
+        let options = Options { image: common.postgres_image.clone(), settings, temporary, ..Options::default() };
         let opened = unless_cancelled(&cancel, lab::open(&choice, &options, engine, common.out.clone())).await;
-        let (lab, environment) = match opened {
+        let (lab, mut environment) = match opened {
             Some(Ok(opened)) => opened,
             Some(Err(failure)) if !cancel.is_cancelled() => {
                 bar.finish();
@@ -97,6 +147,10 @@ pub fn run<T>(
             }
             _ => return Ok(None),
         };
+        if in_memory && environment.backend == Backend::Local.name() {
+            environment.data_in_memory = true;
+            environment.remarks.push("PostgreSQL's data are in memory: no commit waits for a disk.".to_owned());
+        }
         let mut session = Session { lab, environment, bar, cancel, started_at, started_us };
         let outcome = work(&mut session).await;
         session.bar.finish();
@@ -158,8 +212,11 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         run_us: 0,
         command: command.join(" "),
         environment: session.environment.clone(),
+        comparison: None,
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),
+        search: None,
+        selftest: None,
         exit: 0,
     }
 }

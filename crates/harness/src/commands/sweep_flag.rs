@@ -46,7 +46,7 @@ impl Sweep {
 pub fn check(scenario: &Scenario, set: &BTreeSet<String>, sweep: Option<&Sweep>) -> Result<(), Failure> {
     for (name, value) in &scenario.engine.settings {
         let from = if set.contains(name) { "--set".to_owned() } else { format!("scenario {}", scenario.name) };
-        one(name, value).map_err(|why| Failure::usage(format!("{from}: {why}")))?;
+        setting(name, value).map_err(|why| Failure::usage(format!("{from}: {why}")))?;
     }
     let Some(sweep) = sweep else { return Ok(()) };
     let refuse = |why: String| Failure::usage(format!("--sweep: {why}"));
@@ -57,12 +57,16 @@ pub fn check(scenario: &Scenario, set: &BTreeSet<String>, sweep: Option<&Sweep>)
         return Err(refuse(format!("{} is given by --set as well; leave one of them out", sweep.name)));
     }
     for value in &sweep.values {
-        one(&sweep.name, value).map_err(refuse)?;
+        setting(&sweep.name, value).map_err(refuse)?;
     }
     Ok(())
 }
 
-fn one(name: &str, value: &str) -> Result<(), String> {
+/// Refuses a setting that does not exist, a value that it cannot have, and what is the harness's to set.
+///
+/// # Errors
+/// What is wrong, and what it should be.
+pub fn setting(name: &str, value: &str) -> Result<(), String> {
     match name {
         "profile" => Err("the profile is chosen by --profile, which may be given several times".to_owned()),
         "liverc.base_url" => Err("liverc.base_url is the harness's to set: it serves the pages itself".to_owned()),
@@ -110,10 +114,10 @@ mod tests {
             ("profile", "fast", "--profile"),
             ("liverc.base_url", "https://example.org", "harness"),
         ] {
-            let why = one(name, value).unwrap_err();
+            let why = setting(name, value).unwrap_err();
             assert!(why.contains(part), "{why}");
         }
-        assert_eq!(one("race_concurrency", "16"), Ok(()));
-        assert_eq!(one("liverc.min_delay", "10ms"), Ok(()));
+        assert_eq!(setting("race_concurrency", "16"), Ok(()));
+        assert_eq!(setting("liverc.min_delay", "10ms"), Ok(()));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::stats::{Histogram, Metric, Stage};
+use crate::ab::{ComparisonRecord, SetKind};
+pub use crate::stats::Spread;
+use crate::stats::{Histogram, Metric, Side, Stage};
 use crate::trial::record::{RunRecord, StatementCost, TrialRecord};
 
 use super::words;
@@ -20,35 +22,12 @@ pub struct Group<'a> {
     pub trials: Vec<&'a TrialRecord>,
 }
 
-/// A value over trials.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Median; the mean of the middle two of an even number.
-    pub median: f64,
-    /// Smallest.
-    pub min: f64,
-    /// Largest.
-    pub max: f64,
-    /// Trials that have the value.
-    pub n: usize,
-}
-
-impl Spread {
-    /// Of some values; `None` when there is no finite one.
-    #[must_use]
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
-        sorted.sort_by(f64::total_cmp);
-        let (&min, &max) = (sorted.first()?, sorted.last()?);
-        let n = sorted.len();
-        let median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
-        Some(Self { median, min, max, n })
-    }
-}
-
 /// The groups of a run, in the order of their first trials. `before` comes first, as what others are compared with.
 #[must_use]
 pub fn of_run(run: &RunRecord) -> Vec<Group<'_>> {
+    if let Some(comparison) = &run.comparison {
+        return of_comparison(run, comparison);
+    }
     let common = words::common_settings(run);
     let mut groups: Vec<Group<'_>> = Vec::new();
     for trial in &run.trials {
@@ -64,6 +43,19 @@ pub fn of_run(run: &RunRecord) -> Vec<Group<'_>> {
     }
     groups.sort_by_key(|g| g.profile != "before");
     groups
+}
+
+/// The sides of a comparison: the trials that findings are judged by, the dropped pair not among them.
+fn of_comparison<'a>(run: &'a RunRecord, comparison: &'a ComparisonRecord) -> Vec<Group<'a>> {
+    let group = |side| {
+        let record = comparison.side(side);
+        let counts = |t: &&TrialRecord| {
+            t.in_set.as_ref().is_some_and(|s| s.side == side && s.set == SetKind::Main && !s.place().is_dropped())
+        };
+        let trials = run.trials.iter().filter(counts).collect();
+        Group { label: comparison.label(side), profile: &record.profile, settings: &record.settings, trials }
+    };
+    [Side::A, Side::B].map(group).into_iter().filter(|g| !g.trials.is_empty()).collect()
 }
 
 impl<'a> Group<'a> {
@@ -169,16 +161,4 @@ pub fn sweep(run: &RunRecord) -> Option<Sweep> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spread_of_odd_even_and_none() {
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0, n: 3 }));
-        assert_eq!(Spread::of([1.0, 2.0]).map(|s| s.median), Some(1.5));
-        assert_eq!(Spread::of([f64::NAN]), None);
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every text passes [`scrub()`] last, so that no password leaves by any field.
 
+pub mod compared;
 pub mod groups;
 pub mod html;
 pub mod index;
@@ -10,6 +11,8 @@ pub mod notes;
 pub mod overall;
 pub mod plots;
 mod scrub;
+pub mod search;
+mod selftest;
 mod store;
 pub mod summary;
 pub mod terminal;
@@ -19,6 +22,7 @@ pub use crate::format;
 use crate::trial::record::RunRecord;
 
 pub use scrub::scrub;
+pub(crate) use store::replace;
 pub use store::{ReportError, Written, append_trial, is_root, load, write, write_header, write_index};
 
 /// `result.json`: the whole record, readable, without passwords.

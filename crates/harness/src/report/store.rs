@@ -121,7 +121,7 @@ pub fn write(run: &RunRecord, dir: &Path) -> Result<Written, ReportError> {
 }
 
 /// Writes a file beside its place, makes it durable, and moves it there: a reader sees the old or the new one, whole.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = (|| {

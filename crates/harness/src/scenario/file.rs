@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::event::{Change, EventKind, PageForm};
-use super::model::Outcome;
+use super::model::{Backend, DataPlace, Outcome};
 use crate::faults::{Action, When};
 use crate::oracle::OracleName;
 use crate::quantity::{Bytes, Span, as_text};
@@ -28,6 +28,8 @@ pub(super) struct File {
     #[serde(default)]
     pub engine: Engine,
     #[serde(default)]
+    pub postgres: Postgres,
+    #[serde(default)]
     pub network: Network,
     #[serde(default)]
     pub liverc: Liverc,
@@ -35,6 +37,8 @@ pub(super) struct File {
     pub limits: Limits,
     #[serde(default)]
     pub expect: Expect,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criteria: Option<Spanned<Criteria>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Spanned<Fault>>,
 }
@@ -152,6 +156,8 @@ pub(super) struct Engine {
     pub restarts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<Spanned<Bytes>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<Spanned<String>, Value>,
 }
@@ -200,6 +206,16 @@ impl<'de> Deserialize<'de> for Value {
         }
         deserializer.deserialize_any(Visitor)
     }
+}
+
+/// `[postgres]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Postgres {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataPlace>,
 }
 
 /// `[network]`.
@@ -256,6 +272,20 @@ pub(super) struct Expect {
     pub earlier: Option<Spanned<Vec<Vec<NonZeroU32>>>>,
 }
 
+/// `[criteria]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Criteria {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Spanned<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_rate: Option<Spanned<String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub change: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limit: BTreeMap<Spanned<String>, Spanned<Value>>,
+}
+
 /// `[[fault]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,4 +297,6 @@ pub(super) struct Fault {
     pub duration: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<NonZeroU32>,
 }

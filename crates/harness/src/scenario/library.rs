@@ -39,6 +39,8 @@ shipped! {
     "db-restart"
     "db-kill"
     "db-connection-loss"
+    "db-failover"
+    "db-failover-async"
     "db-disk-full"
     "db-contention"
     "network-drop"
@@ -50,6 +52,7 @@ shipped! {
     "stalled-worker"
     "event-corrected-crash"
     "bad-day"
+    "gate"
 }
 
 /// A scenario that can be run by its name.

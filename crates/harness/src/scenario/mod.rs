@@ -4,6 +4,7 @@
 //! path; [`Overrides`] are what flags change; [`Scenario::resolved`] writes it all down again and reads back equal.
 //! Whatever is wrong is a [`ScenarioError`] with file, line, column and the nearest name: exit code 2.
 
+mod criteria;
 mod error;
 mod event;
 mod file;
@@ -16,5 +17,5 @@ mod write;
 pub use error::ScenarioError;
 pub use event::{Change, EventError, EventKind, EventSpec, PageForm};
 pub use library::{Listed, list, load};
-pub use model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, Scenario};
+pub use model::{Backend, DataPlace, EngineSpec, Expect, Known, LivercSpec, Network, Outcome, PostgresSpec, Scenario};
 pub use overrides::Overrides;

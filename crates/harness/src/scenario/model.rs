@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::EventSpec;
+use crate::ab::Criteria;
 use crate::faults::{Fault, names};
 use crate::oracle::OracleName;
 use crate::quantity::{Bytes, Span, as_text};
@@ -29,6 +30,8 @@ pub struct Scenario {
     pub event: EventSpec,
     /// The program under test.
     pub engine: EngineSpec,
+    /// Where PostgreSQL comes from, unless a flag says so.
+    pub postgres: PostgresSpec,
     /// How far away the database and LiveRC are.
     pub network: Network,
     /// How politely LiveRC is asked.
@@ -41,6 +44,8 @@ pub struct Scenario {
     pub oracles: Vec<OracleName>,
     /// What may be used.
     pub limits: Limits,
+    /// What a change must bring, for comparisons.
+    pub criteria: Option<Criteria>,
     /// Trials per profile.
     pub trials: u32,
 }
@@ -58,6 +63,8 @@ pub struct EngineSpec {
     pub restarts: u32,
     /// Longest time of one process.
     pub timeout: Span,
+    /// Memory that a process may have: past it, it is killed. `None`: all that the machine has.
+    pub memory_limit: Option<Bytes>,
 }
 
 /// Delays that the proxy adds. All `None`: no proxy is in the way.
@@ -84,6 +91,43 @@ pub struct LivercSpec {
     pub max_in_flight: Option<u32>,
     /// Between two requests.
     pub min_delay: Option<Span>,
+}
+
+names! {
+    /// Which PostgreSQL a scenario asks for.
+    Backend, "backend";
+    /// Docker where it is, else this machine's binaries.
+    Auto = "auto",
+    /// A container.
+    Docker = "docker",
+    /// A server made of this machine's binaries.
+    Local = "local",
+}
+as_text!(Backend, "a backend in quotes: \"local\"");
+
+names! {
+    /// Where a server of the harness's own has its data.
+    DataPlace, "place for data";
+    /// In the system's temporary directory.
+    Disk = "disk",
+    /// In memory, where the machine has a file system for that with room: commits then wait for no disk.
+    Memory = "memory",
+}
+as_text!(DataPlace, "a place in quotes: \"memory\"");
+
+/// The PostgreSQL that a scenario is for. A flag on the command line wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostgresSpec {
+    /// Which.
+    pub backend: Backend,
+    /// Where its data are.
+    pub data: DataPlace,
+}
+
+impl Default for PostgresSpec {
+    fn default() -> Self {
+        Self { backend: Backend::Auto, data: DataPlace::Disk }
+    }
 }
 
 names! {

@@ -9,8 +9,8 @@ use toml::Spanned;
 use super::error::ScenarioError;
 use super::event::{EventKind, EventSpec, PageForm};
 use super::file;
-use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, Scenario, default_oracles};
-use crate::faults::Fault;
+use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, PostgresSpec, Scenario, default_oracles};
+use crate::faults::{Fault, When};
 use crate::nearest::UnknownName;
 use crate::quantity::{Bytes, Span};
 use crate::synth::{Size, Totals};
@@ -19,6 +19,8 @@ use crate::trial::record::Limits;
 /// How often an engine may be started again when a scenario does not say.
 const RESTARTS: u32 = 5;
 
+/// Least memory that an engine may be given: its program alone takes a part of it.
+const LEAST_MEMORY: Bytes = Bytes(16 << 20);
 /// Longest time of one engine process when a scenario does not say.
 const TIMEOUT: Span = Span(Duration::from_secs(600));
 
@@ -45,7 +47,19 @@ impl Scenario {
     pub fn parse(file: &str, text: &str, known: Known<'_>) -> Result<Self, ScenarioError> {
         let source = Source { file, text };
         let read: file::File = toml::from_str(text).map_err(|e| ScenarioError::of_toml(file, text, &e))?;
-        let file::File { trials, oracles, event, engine, network, liverc, limits, expect, fault: faults } = read;
+        let file::File {
+            trials,
+            oracles,
+            event,
+            engine,
+            postgres,
+            network,
+            liverc,
+            limits,
+            expect,
+            criteria,
+            fault: faults,
+        } = read;
         let event = event.ok_or_else(|| source.at(0..0, "there is no [event]: a scenario says what is ingested"))?;
         let event = event_of(&source, event)?;
         let revisions = event.revisions.len() + 1;
@@ -59,6 +73,10 @@ impl Scenario {
             name: stem(file).to_owned(),
             description: first_comment(text),
             engine: engine_of(&source, engine, known)?,
+            postgres: PostgresSpec {
+                backend: postgres.backend.unwrap_or(PostgresSpec::default().backend),
+                data: postgres.data.unwrap_or(PostgresSpec::default().data),
+            },
             network: network_of(&source, network)?,
             liverc: LivercSpec {
                 max_in_flight: liverc.max_in_flight.map(NonZeroU32::get),
@@ -71,6 +89,9 @@ impl Scenario {
                 attempts_per_page: limits.attempts_per_page.map(NonZeroU32::get),
             },
             trials: trials.map_or(1, NonZeroU32::get),
+            criteria: criteria
+                .map(|table| super::criteria::read(table, known).map_err(|(span, message)| source.at(span, message)))
+                .transpose()?,
             event,
             faults,
             expect,
@@ -126,11 +147,14 @@ fn event_of(source: &Source<'_>, event: Spanned<file::Event>) -> Result<EventSpe
 }
 
 fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Result<EngineSpec, ScenarioError> {
-    let file::Engine { profiles, command, restarts, timeout, settings } = engine;
+    let file::Engine { profiles, command, restarts, timeout, memory_limit, settings } = engine;
     for name in settings.keys() {
         if !known.settings.contains(&name.get_ref().as_str()) {
             return Err(source.at(name.span(), UnknownName::new("setting", name.get_ref(), known.settings)));
         }
+    }
+    if let Some(limit) = memory_limit.as_ref().filter(|limit| *limit.get_ref() < LEAST_MEMORY) {
+        return Err(source.at(limit.span(), format!("no engine starts in less than {LEAST_MEMORY}")));
     }
     if let Some(command) = &command {
         if command.get_ref().is_empty() {
@@ -173,6 +197,7 @@ fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Res
         command: command.map(Spanned::into_inner),
         restarts: restarts.unwrap_or(RESTARTS),
         timeout: timeout.unwrap_or(TIMEOUT),
+        memory_limit: memory_limit.map(Spanned::into_inner),
     })
 }
 
@@ -195,12 +220,19 @@ fn network_of(source: &Source<'_>, network: file::Network) -> Result<Network, Sc
 
 fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) -> Result<Fault, ScenarioError> {
     let span = fault.span();
-    let file::Fault { when, action, duration, revision } = fault.into_inner();
+    let file::Fault { when, action, duration, revision, process } = fault.into_inner();
     let revision = revision.map_or(1, NonZeroU32::get);
     if revision as usize > revisions {
         return Err(source.at(span, format!("the event has no revision {revision}, only {revisions}")));
     }
-    Fault::new(when, action, duration).map(|f| f.in_revision(revision)).map_err(|e| source.at(span, e))
+    let fault = Fault::new(when, action, duration).map_err(|e| source.at(span.clone(), e))?.in_revision(revision);
+    let Some(process) = process else { return Ok(fault) };
+    let at_place = matches!(fault.when(), When::Step(_)) || (fault.when().is_wire() && !fault.action().is_raised());
+    if !at_place {
+        let why = format!("`process` is for faults at a step or a moment on the wire; `{}` is neither", fault.when());
+        return Err(source.at(span, why));
+    }
+    Ok(fault.in_process(process))
 }
 
 fn expect_of(source: &Source<'_>, expect: file::Expect, revisions: usize) -> Result<Expect, ScenarioError> {
@@ -257,7 +289,7 @@ fn oracles_of(
 pub(super) mod tests {
     use super::*;
     use crate::oracle::OracleName;
-    use crate::scenario::Change;
+    use crate::scenario::{Backend, Change, DataPlace};
 
     /// Names of the built-in engine, as a test needs them.
     pub(in crate::scenario) const KNOWN: Known<'static> = Known {
@@ -305,6 +337,10 @@ restarts = 2
 timeout = "90s"
 settings = { lap_batch = 500, skip_unchanged = true, "liverc.min_delay" = "10ms" }
 
+[postgres]
+backend = "local"
+data = "memory"
+
 [network]
 database_rtt = "1ms"
 database_jitter = "200us"
@@ -327,6 +363,7 @@ earlier = [[], [1, 2]]
 [[fault]]
 when = "before-commit#2"
 do = "crash"
+process = 2
 
 [[fault]]
 when = "commit#3:sent"
@@ -343,6 +380,7 @@ for = "500ms"
         assert_eq!(scenario.engine.settings["lap_batch"], "500");
         assert_eq!(scenario.engine.settings["skip_unchanged"], "true");
         assert_eq!(scenario.engine.timeout.0, Duration::from_secs(90));
+        assert_eq!((scenario.postgres.backend, scenario.postgres.data), (Backend::Local, DataPlace::Memory));
         assert_eq!(scenario.network.database_bandwidth, Some(Bytes(100_000_000)));
         assert_eq!(scenario.limits.engine_peak_rss_bytes, Some(150_000_000));
         assert_eq!(scenario.faults[1].to_string(), "commit#3:sent=db-blackhole:500ms");
@@ -377,7 +415,7 @@ for = "500ms"
         for (text, says) in [
             ("trails = 3\n[event]\nsize = \"small\"", ":1:1: unknown key `trails`; did you mean `trials`?"),
             ("[evnt]\nsize = \"small\"", ":1:2: unknown key `evnt`; did you mean `event`?"),
-            ("[event]\nsize = \"small\"\n[criteria]\ntime = 1", ":3:2: unknown key `criteria`; keys here: "),
+            ("[event]\nsize = \"small\"\n[quotas]\ntime = 1", ":3:2: unknown key `quotas`; keys here: "),
             (
                 "[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"",
                 ":4:1: unknown key `database_rt`; did you mean `database_rtt`?",
@@ -433,6 +471,10 @@ for = "500ms"
                 format!("{event}[[fault]]\nwhen = \"mid-batch\"\ndo = \"carsh\""),
                 ":5:6: unknown fault `carsh`; did you mean `crash`?",
             ),
+            (
+                format!("{event}[postgres]\nbackend = \"lokal\""),
+                ":4:11: unknown backend `lokal`; did you mean `local`?",
+            ),
             (format!("{event}[network]\ndatabase_rtt = \"5\""), ":4:16: `5` is no duration"),
             (
                 format!("{event}[network]\ndatabase_rtt = 5"),
@@ -484,6 +526,10 @@ for = "500ms"
                 "`crash` happens at once",
             ),
             (format!("{event}[[fault]]\ndo = \"crash\""), "the key `when` is missing"),
+            (
+                format!("{event}[[fault]]\nwhen = \"1s\"\ndo = \"crash\"\nprocess = 2"),
+                "`process` is for faults at a step",
+            ),
             (format!("{event}size = \"large\""), ":3:1: "),
             ("[event\nsize".to_owned(), ":1:"),
         ] {

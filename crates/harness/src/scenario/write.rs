@@ -18,8 +18,22 @@ impl Scenario {
     /// The scenario as TOML with nothing left open, the description as its first comment. Reads back equal.
     #[must_use]
     pub fn resolved(&self) -> String {
-        let Self { name: _, description, event, engine, network, liverc, faults, expect, oracles, limits, trials } =
-            self;
+        let Self {
+            name: _,
+            description,
+            event,
+            engine,
+            postgres,
+            network,
+            liverc,
+            faults,
+            expect,
+            oracles,
+            limits,
+            criteria,
+            trials,
+        } = self;
+        let postgres = *postgres;
         let custom = match event.size {
             Size::Custom(totals) => Some(totals),
             Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
@@ -46,12 +60,14 @@ impl Scenario {
                 command: engine.command.clone().map(spanned),
                 restarts: Some(engine.restarts),
                 timeout: Some(engine.timeout),
+                memory_limit: engine.memory_limit.map(spanned),
                 settings: engine
                     .settings
                     .iter()
                     .map(|(name, value)| (spanned(name.clone()), file::Value(value.clone())))
                     .collect(),
             },
+            postgres: file::Postgres { backend: Some(postgres.backend), data: Some(postgres.data) },
             network: file::Network {
                 database_rtt: network.database_rtt,
                 database_jitter: network.database_jitter,
@@ -75,12 +91,19 @@ impl Scenario {
                 failed: (!expect.failed.is_empty()).then(|| spanned(races(&expect.failed))),
                 earlier: (!expect.earlier.is_empty()).then(|| spanned(expect.earlier.iter().map(races).collect())),
             },
+            criteria: criteria.as_ref().map(super::criteria::write),
             fault: faults
                 .iter()
                 .map(|f| {
                     let written = f.written_duration();
                     let revision = NonZeroU32::new(f.revision()).filter(|r| r.get() > 1);
-                    spanned(file::Fault { when: f.when().clone(), action: f.action(), duration: written, revision })
+                    spanned(file::Fault {
+                        when: f.when().clone(),
+                        action: f.action(),
+                        duration: written,
+                        revision,
+                        process: f.process(),
+                    })
                 })
                 .collect(),
         };

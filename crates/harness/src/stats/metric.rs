@@ -60,6 +60,8 @@ metrics! {
     LapRate = "laps_per_s", "laps per second", PerSecond, Higher;
     /// Sum of `pg_stat_statements.calls` of the engine's role (DESIGN 8). Not reported of crash trials.
     Statements = "statements", "statements", Count, Lower;
+    /// Time in the transactions of commit units, BEGIN to confirmed COMMIT, all units together.
+    WriteStage = "write_stage_us", "write stage", Microseconds, Lower;
     /// Execution time of those statements in the server.
     StatementTime = "statement_us", "statement time in PostgreSQL", Microseconds, Lower;
     /// ReadyForQuery replies counted by the proxy, in a trial of its own.

@@ -8,8 +8,8 @@ use crate::stats::Metric;
 /// What was measured around the ingestions, outside the engine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Around {
-    /// CPU of the harness during the first ingestion, µs.
-    pub harness_cpu_us: u64,
+    /// CPU of the harness during the first ingestion, µs; `None` where it worked for other trials, too.
+    pub harness_cpu_us: Option<u64>,
     /// CPU of the server during the first ingestion, µs.
     pub postgres_cpu_us: Option<u64>,
     /// Peak memory of the server, bytes.
@@ -47,12 +47,14 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
     if let Some(peak) = attempts.iter().map(|a| a.peak_rss_bytes).max().filter(|&p| p > 0) {
         put(Metric::EnginePeakRss, peak as f64);
     }
-    put(Metric::HarnessCpu, around.harness_cpu_us as f64);
+    if let Some(cpu) = around.harness_cpu_us {
+        put(Metric::HarnessCpu, cpu as f64);
+    }
     if let Some(cpu) = around.postgres_cpu_us {
         put(Metric::PostgresCpu, cpu as f64);
-        let all = engine_cpu + cpu + around.harness_cpu_us;
-        if all > 0 {
-            put(Metric::HarnessShare, around.harness_cpu_us as f64 / all as f64);
+        let all = engine_cpu + cpu + around.harness_cpu_us.unwrap_or(0);
+        if let Some(own) = around.harness_cpu_us.filter(|_| all > 0) {
+            put(Metric::HarnessShare, own as f64 / all as f64);
         }
     }
     if let Some(peak) = around.postgres_peak_rss_bytes {
@@ -63,6 +65,10 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
     }
     put(Metric::Pages, attempts.iter().map(|a| f64::from(a.fetched)).sum());
     put(Metric::Commits, attempts.iter().map(|a| a.commits as f64).sum());
+    let write_stage: u64 = attempts.iter().map(|a| a.write_stage_us).sum();
+    if write_stage > 0 {
+        put(Metric::WriteStage, write_stage as f64);
+    }
     put(Metric::Batches, attempts.iter().map(|a| a.batches as f64).sum());
     if let Some(rows) = sum(attempts, |s| {
         [s.rows.drivers, s.rows.entries, s.rows.races, s.rows.results, s.rows.laps]

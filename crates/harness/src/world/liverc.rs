@@ -57,10 +57,31 @@ struct State {
     generation: u64,
     latency: Duration,
     spells: Spells,
+    background: Option<Background>,
     requests: Vec<Recorded>,
     rendered_late: u64,
     body_bytes: u64,
     closing: bool,
+}
+
+/// Server errors that come all the time, a few of many.
+struct Background {
+    share: f64,
+    seed: u64,
+    /// How often each page was asked for.
+    asked: HashMap<String, u64>,
+}
+
+impl Background {
+    fn fails(&mut self, path: &str) -> bool {
+        use md5::Digest as _;
+        let asked = self.asked.entry(path.to_owned()).or_default();
+        *asked += 1;
+        let digest = md5::Md5::digest(format!("{} {path} {asked}", self.seed));
+        let drawn = digest.iter().take(8).fold(0_u64, |n, &byte| n << 8 | u64::from(byte));
+        // 53 bits: all that a float between 0 and 1 holds.
+        ((drawn >> 11) as f64) / ((1_u64 << 53) as f64) < self.share
+    }
 }
 
 struct Recorded {
@@ -99,6 +120,7 @@ impl Liverc {
                 generation: 0,
                 latency: Duration::ZERO,
                 spells: Spells::default(),
+                background: None,
                 requests: Vec::new(),
                 rendered_late: 0,
                 body_bytes: 0,
@@ -152,6 +174,12 @@ impl Liverc {
     /// Delays every response.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.lock().latency = latency;
+    }
+
+    /// Answers this share of all requests with a server error. Which they are depends on the seed, the page and how often it
+    /// was asked for, and not on the order of requests: so two engines meet the same.
+    pub fn set_background_errors(&self, share: f64, seed: u64) {
+        self.shared.lock().background = Some(Background { share, seed, asked: HashMap::new() });
     }
 
     /// Answers badly from the next request on; the number is for [`Liverc::misbehaved`].
@@ -339,7 +367,15 @@ impl Respond for Responder {
         let mut state = self.0.lock();
         let latency = state.latency;
         let right = found.as_ref().map_or(&[][..], |(body, _)| body);
-        let bad = state.spells.answer(started, page, &Bodies { right, other });
+        let mut bad = state.spells.answer(started, page, &Bodies { right, other });
+        if bad.is_none()
+            && let Some(background) = &mut state.background
+            && background.fails(&page.map_or_else(|| request.url.path().to_owned(), |p| p.to_string()))
+        {
+            bad = Some(
+                ResponseTemplate::new(503).set_body_raw("<html><body>Service unavailable</body></html>", "text/html"),
+            );
+        }
         let respond_us = monotonic_us() - started + u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         state.requests.push(Recorded {
             at_us: started,
@@ -393,6 +429,19 @@ mod tests {
         assert_eq!((race.ingestion, race.attempt, race.requests, race.whole), (1, 2, 2, 2));
         assert_eq!(seen.pages.iter().find(|p| p.path.ends_with("id=9")).unwrap().whole, 0);
         assert_eq!(mock.take_observation().requests, 0);
+    }
+
+    #[test]
+    fn background_errors_are_as_many_as_asked_for_and_the_same_for_whoever_asks() {
+        let draw = |seed| {
+            let mut background = Background { share: 0.01, seed, asked: HashMap::new() };
+            (0..20_000).filter(|n| background.fails(&format!("/page/{}", n % 500))).collect::<Vec<u32>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert!((120..=280).contains(&draw(1).len()), "{} of 20,000", draw(1).len());
+        assert_ne!(draw(1), draw(2));
+        let mut none = Background { share: 0.0, seed: 1, asked: HashMap::new() };
+        assert!((0..1_000).all(|_| !none.fails("/")));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -162,6 +162,7 @@ pub fn trial(number: u32, profile: &str, speed: f64) -> TrialRecord {
         artifacts: None,
         reproduce: format!("harness run large-event --profile {profile} --seed 42"),
         psql: None,
+        in_set: None,
         broken: None,
     }
 }
@@ -177,6 +178,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         run_us: trials.iter().map(|t| t.trial_us).sum(),
         command: "harness run large-event --profile before --profile after --profile fast --trials 2".to_string(),
         environment: Environment {
+            data_in_memory: false,
             cpu: "Example CPU 3.0 GHz".to_string(),
             cores: 2,
             memory_bytes: 8_000_000_000,
@@ -196,7 +198,10 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
             remarks: vec!["Inside of a container with 2 of 8 cores.".to_string()],
         },
         trials,
+        comparison: None,
         interrupted: false,
+        search: None,
+        selftest: None,
         exit: 0,
     }
 }
@@ -237,6 +242,7 @@ pub fn hostile() -> RunRecord {
             evidence: "the feed shows mid-batch#2 and the process died of signal 9".to_string(),
         }),
         why_not: None,
+        missed: None,
     }];
     crashed.story = vec![
         "Unit 2 begun; 1,024 laps sent; killed at mid-batch.".to_string(),
@@ -291,6 +297,7 @@ pub fn hostile() -> RunRecord {
         fault: "mid-unit#1 = db-kill for 500ms".to_string(),
         fired: None,
         why_not: Some("step mid-unit was never reached: each unit had one batch".to_string()),
+        missed: None,
     }];
     let mut broken = trial(4, "before", 7.4);
     broken.broken = Some(format!("PostgreSQL at {} went away", secret_url()));

@@ -12,10 +12,17 @@ A stronger source wins: default < profile < file (--config) < environment (INGES
 < kill switch. INGEST_ROLLOUT=write_path,lap_batch=5000 switches cures on, to the value of `fast` or to the one named;
 INGEST_KILL=write_path switches them off, to the value of `before`; `all` stands for every cure.";
 
+/// Version and kind of build: who compares two builds must know whether one is a debug build.
+const VERSION: &str = if cfg!(debug_assertions) {
+    concat!(env!("CARGO_PKG_VERSION"), " (debug build)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (release build)")
+};
+
 /// The command `ingest`.
 pub fn command() -> Command {
     Command::new("ingest")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION)
         .about("Reads race meetings from LiveRC and writes them to PostgreSQL")
         .after_help("Exit codes: 0 complete, 75 failed but worth trying again, 2 usage, anything else failed for good.")
         .subcommand_required(true)
@@ -123,6 +130,7 @@ pub(super) fn with_settings(command: Command) -> Command {
                 .long(flag.as_str())
                 .value_name("VALUE")
                 .help(key.help)
+                .hide(key.hidden)
                 .help_heading("Settings")
                 .allow_hyphen_values(true),
         )

@@ -6,7 +6,7 @@ use contract::exit;
 use contract::feed::{Counts, Summary};
 use serde_json::Value;
 
-use crate::settings::Settings;
+use crate::settings::{KEYS, Settings, Source};
 use crate::store::EventStatus;
 
 /// Prints lines; a reader that went away is no error.
@@ -21,16 +21,17 @@ pub fn json(value: &Value, pretty: bool) {
 
 /// Prints every setting with its value and source.
 pub fn settings(settings: &Settings, as_json: bool) {
-    let rows = settings.resolved();
+    // What is hidden is shown where somebody set it.
+    let hidden = |name: &str| KEYS.iter().any(|key| key.name == name && key.hidden);
+    let rows = settings.resolved().iter().filter(|r| r.source != Source::Default || !hidden(r.name));
     if as_json {
-        let rows = rows
-            .iter()
-            .map(|r| serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() }));
+        let rows =
+            rows.map(|r| serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() }));
         return json(&rows.collect(), true);
     }
-    let width = |text: fn(&crate::settings::Resolved) -> usize| rows.iter().map(text).max().unwrap_or(0);
+    let width = |text: fn(&crate::settings::Resolved) -> usize| rows.clone().map(text).max().unwrap_or(0);
     let (names, values) = (width(|r| r.name.len()), width(|r| r.value.chars().count()));
-    for row in rows {
+    for row in rows.clone() {
         print(&format!("{:names$}  {:values$}  {}", row.name, row.value, row.source));
     }
 }

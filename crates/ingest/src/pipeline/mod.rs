@@ -156,6 +156,10 @@ impl Run {
         });
         let run = Arc::new(self);
         let result = Self::all(&run).await;
+        let delay = run.probe.delay(begun.elapsed());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let mut summary = run.summary(result);
         summary.total_us = micros(begun.elapsed());
         run.probe.record(|| Record::Summary(Box::new(summary.clone())));
@@ -331,9 +335,7 @@ impl Run {
                     run.progress.set(race.race().listed.id, RaceStage::Fetched);
                     let checkpoint = recorded.checkpoints.get(&race.race().listed.id);
                     race.set_stored(checkpoint.is_some_and(|c| c.stored));
-                    let equal = checkpoint.is_some_and(|c| {
-                        c.stored && c.state == Some(State::Written) && c.hash.as_ref() == Some(race.hash())
-                    });
+                    let equal = checkpoint.is_some_and(|c| c.speaks_of(&race));
                     if equal && run.settings.unit.skip_unchanged {
                         run.left_out(&race);
                         run.progress.set(race.race().listed.id, RaceStage::Unchanged);

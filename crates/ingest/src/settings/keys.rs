@@ -11,6 +11,8 @@ pub struct Key {
     pub(super) default: &'static str,
     /// Values under `before`, `after`, `fast`; empty: not part of a profile.
     pub(super) profiles: [&'static str; 3],
+    /// Not shown to users: makes the engine worse on purpose, so that a harness can be seen to notice.
+    pub hidden: bool,
 }
 
 impl Key {
@@ -28,11 +30,15 @@ impl Key {
 }
 
 const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Key {
-    Key { name, help, default, profiles: [""; 3] }
+    Key { name, help, default, profiles: [""; 3], hidden: false }
 }
 
 const fn cure(name: &'static str, profiles: [&'static str; 3], help: &'static str) -> Key {
-    Key { name, help, default: "", profiles }
+    Key { name, help, default: "", profiles, hidden: false }
+}
+
+const fn debug(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, help, default, profiles: [""; 3], hidden: true }
 }
 
 /// Every setting, in the order in which they are printed.
@@ -68,6 +74,7 @@ pub const KEYS: &[Key] = &[
     plain("liverc.read_timeout", "20s", "Longest silence of the site: until an answer begins, and between its parts"),
     plain("liverc.page_timeout", "60s", "Longest time for the body of a page"),
     plain("liverc.max_page", "32MiB", "Largest page that is read"),
+    debug("debug.extra_statement", "false", "Make a needless statement for each race"),
 ];
 
 pub(super) fn find(name: &str) -> Option<&'static Key> {

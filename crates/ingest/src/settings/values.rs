@@ -238,6 +238,7 @@ pub(super) fn resolve(said: BTreeMap<&'static str, (String, Source)>) -> Result<
             skip_unchanged: r.take("skip_unchanged", "", truth)?,
             commit_races: r.take("commit_races", "", count)?,
             memory_budget: r.take("memory_budget", "", size)?,
+            extra_statement: r.take("debug.extra_statement", "", truth)?,
         },
         writers: r.take("writers", "", count)?,
         liverc: LivercSettings {

@@ -24,12 +24,12 @@ pub fn chip(v: Verdict) -> Markup {
 pub fn banner(run: &RunRecord, overall: &Overall, groups: &[Group<'_>]) -> Markup {
     let notes = notes::of_run(run);
     html! {
-        header class={ "banner " (words::class(overall.verdict)) } {
+        header class={ "banner " (overall.class()) } {
             p class="eyebrow" { "Scenario " span { (run.scenario) } }
             h1 { (overall.headline()) "." }
             @if !run.description.is_empty() { p class="lead" { (run.description) } }
             p class="meta" {
-                (format::plural(run.trials.len(), "trial")) " in " (format::duration(run.run_us as f64)) " · "
+                (notes::trials(run)) " in " (format::duration(run.run_us as f64)) " · "
                 (overall.tally()) " · "
                 time datetime=(run.started_at) { (format::wall_clock(&run.started_at)) }
             }

@@ -2,11 +2,14 @@
 //! down with its picture cannot be read.
 
 mod axes;
+mod bands;
 mod canvas;
+mod intervals;
 mod metrics;
 pub mod palette;
 mod percentiles;
 mod saturation;
+mod search;
 mod stages;
 mod throughput;
 mod timeline;
@@ -17,7 +20,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::trial::record::RunRecord;
 
-use super::groups;
+use super::{compared, groups};
 use canvas::Canvas;
 
 /// A plot in both widths.
@@ -79,6 +82,12 @@ impl Plot {
         )
     }
 
+    /// Whether it stands with the findings of a comparison, ahead of the other plots.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.name == intervals::NAME
+    }
+
     /// As a figure of the page: both widths, of which the page's stylesheet shows the fitting one.
     #[must_use]
     pub fn figure(&self) -> Markup {
@@ -115,17 +124,24 @@ fn split(svg: &str) -> (&str, &str) {
 pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
     let groups = groups::of_run(run);
     let mut plots = Vec::new();
-    plots.extend(saturation::plot(run)?);
-    plots.extend(metrics::plot(&groups)?);
+    plots.extend(search::plots(run.search.as_ref())?);
+    let comparison = compared::View::of(run);
+    if let Some(view) = &comparison {
+        plots.extend(intervals::plot(view)?);
+        plots.extend(bands::plots(&groups)?);
+    } else {
+        plots.extend(saturation::plot(run)?);
+        plots.extend(metrics::plot(&groups)?);
+    }
     plots.extend(throughput::plot(&groups)?);
     plots.extend(stages::plot(&groups)?);
-    if groups.len() <= MANY_GROUPS {
+    if groups.len() <= MANY_GROUPS && comparison.is_none() {
         plots.extend(percentiles::plots(&groups)?);
     }
     for (index, trial) in run.trials.iter().enumerate() {
-        let eventful =
-            !trial.faults.is_empty() || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
-        if run.trials.len() <= MANY_TRIALS || eventful {
+        let eventful = (!trial.faults.is_empty() && comparison.is_none())
+            || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
+        if (run.trials.len() <= MANY_TRIALS && comparison.is_none()) || eventful {
             plots.extend(timeline::plot(trial)?.map(|p| Plot { trial: Some(index), ..p }));
         }
     }
