@@ -28,4 +28,5 @@ pub use describe::describe;
 pub use error::PageError;
 pub use kind::PageKind;
 pub use urls::LivercUrls;
+pub use urls::host_label;
 pub use validate::parse_race;

@@ -118,7 +118,23 @@ impl Source {
     /// # Errors
     /// The pattern or the track make no URL; TLS cannot be set up.
     pub fn site(settings: &LivercSettings, retry: &RetryPolicy, track: &str) -> Result<Self, String> {
+        Self::through(Self::client(settings, retry)?, settings, track)
+    }
+
+    /// LiveRC through a client that several runs share, and so its pace and its pauses.
+    ///
+    /// # Errors
+    /// The pattern or the track make no URL.
+    pub fn through(client: Client, settings: &LivercSettings, track: &str) -> Result<Self, String> {
         let urls = LivercUrls::new(&settings.base_url, track).map_err(|e| chain(&e))?;
+        Ok(Self::Site { client, urls })
+    }
+
+    /// A client as the settings say.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn client(settings: &LivercSettings, retry: &RetryPolicy) -> Result<Client, String> {
         let client = ClientSettings {
             connect_timeout: settings.connect_timeout,
             first_byte_timeout: settings.read_timeout,
@@ -131,8 +147,7 @@ impl Source {
             max_retry_after: retry.budget,
             ..ClientSettings::default()
         };
-        let client = Client::new(client).map_err(|e| format!("cannot make an HTTP client: {}", chain(&e)))?;
-        Ok(Self::Site { client, urls })
+        Client::new(client).map_err(|e| format!("cannot make an HTTP client: {}", chain(&e)))
     }
 
     /// URL of a race page.

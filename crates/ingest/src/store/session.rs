@@ -31,7 +31,7 @@ macro_rules! args {
         }
     }};
 }
-pub(super) use args;
+pub(crate) use args;
 
 /// A connection of the pool. Dropped in a clean state it goes back, in any other it is closed.
 pub struct Session {

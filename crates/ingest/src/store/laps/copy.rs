@@ -43,7 +43,7 @@ pub(super) async fn write(
 
 /// Makes the temporary table, once per connection, and empties it.
 async fn stage(session: &mut Session) -> Result<(), StoreError> {
-    const CREATE: &str = "CREATE TEMPORARY TABLE lap_stage (result_id bigint NOT NULL, number integer NOT NULL, \
+    const CREATE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS lap_stage (result_id bigint NOT NULL, number integer NOT NULL, \
          time_ms integer NOT NULL, position integer, pace_laps integer, pace_ms integer) ON COMMIT DELETE ROWS";
     let what = "making room for changed laps";
     if session.staged {
