@@ -126,6 +126,56 @@ fn without_synchronous_commit_a_killed_server_loses_what_it_acknowledged_and_dur
 }
 
 #[test]
+fn a_synchronous_standby_takes_over_and_nothing_acknowledged_is_lost() {
+    let reports = Reports::new();
+    // Twice: the second trial's standby is made of what the first one's became.
+    assert_passed(&run(&reports, &["db-failover", "--profile", "fast", "--trials", "2"]), &reports);
+    let result = reports.result();
+    for trial in result["trials"].as_array().unwrap() {
+        let evidence = trial["faults"][0]["fired"]["evidence"].as_str().unwrap();
+        assert!(evidence.contains("signal SIGKILL") && evidence.contains("(0 bytes less)"), "{evidence}");
+        assert!(evidence.contains("pg_is_in_recovery() is false"), "{evidence}");
+        assert!(trial["metrics"]["recovery_database_ready_us"].as_f64().unwrap() > 0.0);
+        assert_eq!(trial["ingestions"][0]["attempts"].as_array().unwrap().len(), 1, "the engine mends itself");
+    }
+    assert!(verdicts(&result).iter().any(|(_, oracle, verdict)| oracle == "durable" && verdict == "held"));
+}
+
+#[test]
+fn what_a_lagging_standby_never_had_is_told_and_written_again() {
+    let reports = Reports::new();
+    assert_passed(&run(&reports, &["db-failover-async", "--profile", "fast"]), &reports);
+    let result = reports.result();
+    let (_, fired, _) = faults(&result).remove(0);
+    let evidence = fired.unwrap();
+    assert!(evidence.contains("since after-commit#1, the standby has the log up to"), "{evidence}");
+    assert!(!evidence.contains("(0 bytes less)"), "{evidence}");
+    let story = result["trials"][0]["story"].to_string();
+    assert!(story.contains("acknowledged, and no longer there after after-commit#2=db-failover-async"), "{story}");
+    let durable =
+        result["trials"][0]["judgements"].as_array().unwrap().iter().find(|j| j["oracle"] == "durable").unwrap();
+    assert_eq!(durable["verdict"], "not-judged");
+    assert!(durable["evidence"].to_string().contains("would be violated"), "{durable}");
+    assert_eq!(verdict_of(&result, "content"), "held");
+}
+
+#[test]
+fn an_engine_that_runs_out_of_memory_is_killed_by_the_kernel_and_restarted() {
+    let reports = Reports::new();
+    // Early, so that it needs more than it has by then.
+    let output = small(&reports, &["--fault", "race-fetched#2=out-of-memory"]);
+    let result = reports.result();
+    let (_, fired, why) = faults(&result).remove(0);
+    if let Some(why) = why.filter(|why| why.contains("no control group")) {
+        return eprintln!("skipped: {why}");
+    }
+    assert_passed(&output, &reports);
+    assert!(fired.as_ref().unwrap().contains("count of kills"), "{fired:?}");
+    let attempts = result["trials"][0]["ingestions"][0]["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), &attempts[0]["exit"]["signal"]), (2, &9.into()));
+}
+
+#[test]
 fn liverc_misbehaves_and_nothing_is_lost() {
     let reports = Reports::new();
     let args = [

@@ -15,6 +15,8 @@ pub mod phases;
 pub mod quantity;
 pub mod report;
 pub mod scenario;
+pub mod search;
+pub mod selftest;
 pub mod stats;
 pub mod synth;
 pub mod trial;

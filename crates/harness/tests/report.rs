@@ -10,6 +10,7 @@ use harness::oracle::{OracleName, Verdict};
 use harness::report::plots::{self, Plot};
 use harness::report::{ReportError, append_trial, write, write_header, write_index};
 use harness::report::{format, groups, html, index, junit, load, overall, result_json, summary, terminal};
+use harness::selftest::{Row, SelfTest, Sort};
 use harness::stats::{Histogram, Metric, Stage};
 use harness::trial::record::RunRecord;
 use report_sample::{HOSTILE, SECRET, held, hostile, run, sweep, trial};
@@ -430,4 +431,50 @@ fn the_index_lists_every_run_newest_first_and_what_it_cannot_read() {
     assert!(!html.contains("stray") && !html.contains("empty"));
     assert_eq!(select(&document, "svg.spark polyline").len(), 3, "a trend per profile");
     assert!(index::index_html(&[]).contains("There is none yet"));
+}
+
+/// A self-test with one row of each sort; `missed`: the bug was not caught.
+fn of_itself(missed: bool) -> RunRecord {
+    let row = |sort, name: &str, verdict, failure: Option<&str>| Row {
+        trial: 1,
+        sort,
+        name: name.to_string(),
+        description: "What it does.".to_string(),
+        scenario: "crash-before-commit".to_string(),
+        expected: vec![OracleName::Content],
+        violated: if verdict == Verdict::Violated { vec![OracleName::Clean, OracleName::Content] } else { Vec::new() },
+        unknown: Vec::new(),
+        verdict,
+        evidence: "10 rows where 9 expected".to_string(),
+        failure: failure.map(str::to_string),
+    };
+    let why = missed.then_some("content did not notice, and nor did another");
+    let bug = row(Sort::Bug, "plain-insert", if missed { Verdict::Held } else { Verdict::Violated }, why);
+    let rows =
+        vec![bug, row(Sort::Right, "none", Verdict::Held, None), row(Sort::Control, "idle", Verdict::Unknown, None)];
+    let failures = why.iter().map(|why| format!("plain-insert under crash-before-commit (trial 1): {why}")).collect();
+    let caught = [(OracleName::Content, u32::from(!missed))].into();
+    RunRecord { selftest: Some(SelfTest { rows, caught, part: false, failures }), ..held() }
+}
+
+#[test]
+fn a_self_test_passes_by_its_own_verdict_and_says_who_caught_what() {
+    let (good, bad) = (of_itself(false), of_itself(true));
+    // The formats come first, then plots.
+    assert_eq!((overall::exit_code_of(&good), overall::exit_code_of(&bad)), (0, 4));
+    for (name, text) in everything(&good).into_iter().take(5) {
+        assert!(text.contains("plain-insert") && !text.contains("did not notice"), "{name}: {text}");
+    }
+    for (name, text) in everything(&bad).into_iter().take(5) {
+        assert!(text.contains("did not notice"), "{name}: {text}");
+    }
+    let words = terminal::text(&good, None, false);
+    assert!(words.contains("The oracles bite") && words.contains("1 of 1 bugs caught"), "{words}");
+    // The oracle that is there for the bug comes first.
+    assert!(words.contains("plain-insert  crash-before-commit  content, clean        caught"), "{words}");
+    assert!(terminal::text(&bad, None, false).contains("The oracles cannot be trusted"));
+    assert!(junit::xml(&bad).unwrap().contains("failures=\"2\""), "the bug, and the whole");
+    let dir = tempfile::tempdir().unwrap();
+    write(&good, dir.path()).unwrap();
+    assert_eq!(load(dir.path()).unwrap(), good);
 }

@@ -1,11 +1,13 @@
 //! The command line. stdout carries the result, stderr the logs.
 
 mod args;
+mod metrics_file;
 mod report;
 mod verify;
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ArgMatches;
@@ -97,7 +99,7 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
     if let Some(path) = matches.get_one::<String>("config") {
         layers.read_file(path)?;
     }
-    let own = ["INGEST_LOG", "INGEST_CONFIG"];
+    let own = ["INGEST_LOG", "INGEST_CONFIG", "INGEST_METRICS_FILE"];
     let vars =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     layers.read_environment(vars.filter(|(name, _)| !own.contains(&name.as_str())))?;
@@ -109,11 +111,16 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
 
 /// The database that was named. Called within the runtime, which the pool needs.
 fn store(matches: &ArgMatches, settings: &Settings) -> Result<Store, Failure> {
+    measured_store(matches, settings, Arc::new(Metrics::new()))
+}
+
+/// The same, with metrics that somebody reads.
+fn measured_store(matches: &ArgMatches, settings: &Settings, metrics: Arc<Metrics>) -> Result<Store, Failure> {
     let url = matches.get_one::<String>("database-url").filter(|u| !u.is_empty());
     let url = url.ok_or_else(|| {
         Failure::Usage("no database: set DATABASE_URL to postgres://user@host:port/database".to_owned())
     })?;
-    Ok(Store::new(url, settings.database, Arc::new(Metrics::default()))?)
+    Ok(Store::new(url, settings.database, metrics)?)
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -132,13 +139,15 @@ fn event(matches: &ArgMatches) -> Result<u8, Failure> {
         return Err(Failure::Usage("an event needs --track and its id".to_owned()));
     };
     let json = matches.get_flag("json");
+    let metrics = Arc::new(Metrics::new());
+    let file = metrics_file::Writing::open(matches.get_one::<PathBuf>("metrics-file"), &metrics)?;
     block_on(async {
         // A pool is made where a runtime is.
-        let store = store(matches, &settings)?;
+        let store = measured_store(matches, &settings, metrics)?;
         let source = Source::site(&settings.liverc, &settings.retry, track).map_err(Failure::Usage)?;
         let run = Run::new(id, store, source, settings.clone(), probe);
         stop_on_signals(run.stop());
-        let summary = run.execute().await;
+        let summary = file.during(run.execute()).await;
         report::summary(&summary, json);
         Ok(u8::try_from(summary.exit).unwrap_or(exit::FAILED))
     })

@@ -24,6 +24,66 @@ impl Remedy {
     }
 }
 
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $variant:ident = $text:literal,)+) => {
+        /// The kind of a cause: few enough to count by. The cause itself is the chain of the error.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum CauseKind { $($(#[$doc])+ $variant,)+ }
+
+        impl CauseKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// As metrics and logs have it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// No connection to the host of the pages.
+    HostConnect = "host_connect",
+    /// The host of the pages was too slow.
+    HostTimeout = "host_timeout",
+    /// The transfer of a page broke, or the page came cut short.
+    Transfer = "transfer",
+    /// The host asked for a pause (429, or 503 with `Retry-After`), or is still to be left alone.
+    RateLimited = "rate_limited",
+    /// The host answered 5xx.
+    HostError = "host_error",
+    /// The host has no such page (404, 410).
+    NotFound = "not_found",
+    /// The host refused: another 4xx, a redirection elsewhere.
+    HostRefused = "host_refused",
+    /// What came is no page: too large, or no HTML.
+    NotAPage = "not_a_page",
+    /// The page cannot be read, is of another race, or its numbers cannot be.
+    Unreadable = "unreadable",
+    /// A race whose numbers fit no column, or that a constraint refuses.
+    Refused = "refused",
+    /// A deadlock.
+    Deadlock = "deadlock",
+    /// A serialization failure, a lock that was not to be had, a plan that was overtaken.
+    Conflict = "conflict",
+    /// The connection to the database was lost, or could not be made.
+    DbConnection = "db_connection",
+    /// The database was too slow.
+    DbTimeout = "db_timeout",
+    /// Every connection of the pool was in use for too long.
+    Pool = "pool",
+    /// The database is out of disk, memory or connections.
+    DbResources = "db_resources",
+    /// Another engine works on the event.
+    Locked = "locked",
+    /// The database refuses for a reason that stays: schema, privilege, password.
+    DbRefused = "db_refused",
+    /// Something else.
+    Other = "other",
+}
+
 /// The cause chain of an error on one line, outermost first. Repetitions are left out: several libraries print their
 /// source in their own message as well.
 #[must_use]

@@ -8,12 +8,14 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use contract::feed::{Line, Record, StepReached};
 use contract::{ArmAction, Arming, Step, env};
 use nix::sys::signal::{Signal, raise};
 use nix::time::{ClockId, clock_gettime};
+
+use crate::metrics::Metrics;
 
 /// Where in the work a step is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +49,7 @@ pub struct Probe {
     /// See [`Probe::delay`].
     delay: f64,
     failure: OnceLock<String>,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 /// Why the probe could not be set up.
@@ -119,7 +122,16 @@ impl Probe {
     fn with(sink: Sink, arming: Arming, hook: Option<Hook>) -> Self {
         let active = !matches!(sink, Sink::None) || !arming.0.is_empty() || hook.is_some();
         let counts = Step::ALL.iter().map(|_| AtomicU32::new(0)).collect();
-        Self { active: AtomicBool::new(active), counts, arming, sink, hook, delay: 0.0, failure: OnceLock::new() }
+        Self {
+            active: AtomicBool::new(active),
+            counts,
+            arming,
+            sink,
+            hook,
+            delay: 0.0,
+            failure: OnceLock::new(),
+            metrics: OnceLock::new(),
+        }
     }
 
     /// Reaches a step: tells it, and does what the process is armed with for this occurrence.
@@ -149,16 +161,23 @@ impl Probe {
         }
     }
 
-    /// Whether anybody reads records, so that costly ones need not be made for nobody.
-    #[must_use]
-    pub fn listening(&self) -> bool {
-        self.active.load(Ordering::Relaxed)
+    /// Takes the figures of every record from now on into these metrics, which are those of the process.
+    pub fn count_in(&self, metrics: &Arc<Metrics>) {
+        let _ = self.metrics.set(Arc::clone(metrics));
     }
 
-    /// Appends a record to the feed.
+    /// Appends a record to the feed, and counts it. With neither it is not made.
     pub fn record(&self, record: impl FnOnce() -> Record) {
-        if self.active.load(Ordering::Relaxed) {
-            self.append(record());
+        let (active, metrics) = (self.active.load(Ordering::Relaxed), self.metrics.get());
+        if !active && metrics.is_none() {
+            return;
+        }
+        let record = record();
+        if let Some(metrics) = metrics {
+            metrics.observe(&record);
+        }
+        if active {
+            self.append(record);
         }
     }
 
@@ -276,7 +295,6 @@ mod tests {
     fn nothing_armed_is_inactive() {
         let probe = Probe::off();
         probe.record(|| panic!("must not be made"));
-        assert!(!probe.listening());
     }
 
     #[test]

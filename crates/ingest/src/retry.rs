@@ -30,9 +30,11 @@ impl Retries {
     /// Starts counting: nothing has failed yet.
     #[must_use]
     pub fn new(policy: RetryPolicy) -> Self {
+        // Jitter adds up to as much again: half of the cap leaves room for it, so that even the longest pauses of several
+        // that failed together do not end together.
         let delays = backon::ExponentialBuilder::default()
             .with_min_delay(policy.base)
-            .with_max_delay(policy.cap)
+            .with_max_delay((policy.cap / 2).max(policy.base))
             .with_factor(2.0)
             .without_max_times()
             .with_jitter()

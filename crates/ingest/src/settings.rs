@@ -1,8 +1,10 @@
 //! The engine's settings: where each value comes from, and what a commit unit runs under.
 //!
-//! default < profile < file (`--config`) < environment (`INGEST_*`) < flag. Every value knows its source.
+//! default < profile < file (`--config`) < environment (`INGEST_*`) < flag < roll-out flag (`INGEST_ROLLOUT`) < kill switch
+//! (`INGEST_KILL`). Every value knows its source.
 
 mod keys;
+mod switches;
 mod values;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use crate::retry::RetryPolicy;
 pub use keys::{KEYS, Key};
+pub use switches::{KILL, ROLLOUT, cures};
 pub use values::{LapBatch, PoolSize, Profile, RowWrites, WritePath};
 
 /// The base URL pattern of the real site.
@@ -29,6 +32,10 @@ pub enum Source {
     Environment(String),
     /// A command-line flag.
     Flag(String),
+    /// A roll-out flag.
+    Rollout,
+    /// A kill switch.
+    Kill,
 }
 
 impl fmt::Display for Source {
@@ -39,6 +46,8 @@ impl fmt::Display for Source {
             Self::File(path) => write!(f, "file {path}"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(name) => write!(f, "flag --{name}"),
+            Self::Rollout => write!(f, "roll-out flag {ROLLOUT}"),
+            Self::Kill => write!(f, "kill switch {KILL}"),
         }
     }
 }
@@ -225,10 +234,10 @@ impl Layers {
         Ok(())
     }
 
-    /// Reads `INGEST_*` and `LIVERC_BASE_URL` from these variables.
+    /// Reads `INGEST_*` and `LIVERC_BASE_URL` from these variables, roll-out flags and kill switches among them.
     ///
     /// # Errors
-    /// An `INGEST_` variable that is no setting's.
+    /// An `INGEST_` variable that is no setting's; a roll-out flag or kill switch that names no cure.
     pub fn read_environment(&mut self, vars: impl Iterator<Item = (String, String)>) -> Result<(), SettingsError> {
         for (variable, value) in vars {
             let source = Source::Environment(variable.clone());
@@ -236,6 +245,10 @@ impl Layers {
                 if !value.is_empty() {
                     self.set("liverc.base_url", value, source)?;
                 }
+            } else if variable == ROLLOUT {
+                self.read_rollout(&value)?;
+            } else if variable == KILL {
+                self.read_kill(&value)?;
             } else if let Some(rest) = variable.strip_prefix("INGEST_") {
                 match KEYS.iter().find(|k| k.variable() == variable) {
                     Some(key) => self.set(key.name, value, source)?,

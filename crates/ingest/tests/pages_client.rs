@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ingest::liverc::client::{Advice, FetchCause};
 use ingest::liverc::{Client, ClientSettings};
+use ingest::retry::RetryPolicy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wiremock::matchers::{any, path};
@@ -14,7 +15,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 const PAGE: &str = "<html><body>ZOË</body></html>";
 
 fn settings() -> ClientSettings {
-    ClientSettings { retry_delay: Duration::from_millis(1), max_body: 1000, ..ClientSettings::unthrottled() }
+    let budget = Duration::from_secs(120);
+    let retry = RetryPolicy { attempts: 5, base: Duration::from_millis(1), cap: Duration::from_millis(20), budget };
+    ClientSettings { retry, max_body: 1000, ..ClientSettings::unthrottled() }
 }
 
 fn client() -> Client {
@@ -33,15 +36,20 @@ async fn server(answers: Vec<ResponseTemplate>) -> MockServer {
     server
 }
 
+/// Accepts a connection and reads its request.
+async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let _ = socket.read(&mut [0; 4096]).await.unwrap();
+    socket
+}
+
 /// A server that writes these bytes and closes the connection, once for each.
 async fn raw_server(answers: Vec<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         for answer in answers {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut request = [0; 4096];
-            let _ = socket.read(&mut request).await.unwrap();
+            let mut socket = accept(&listener).await;
             socket.write_all(answer.as_bytes()).await.unwrap();
         }
     });
@@ -75,8 +83,8 @@ async fn errors_say_what_to_do() {
             later(0),
         ),
         (ResponseTemplate::new(429), FetchCause::Status(429), Advice::RetryLater(None)),
-        (json, FetchCause::NotHtml { content_type: "application/json".into() }, Advice::Permanent),
-        (html(&large), FetchCause::TooLarge { limit: 1000 }, Advice::Permanent),
+        (json, FetchCause::NotHtml { content_type: "application/json".into() }, Advice::NextCall),
+        (html(&large), FetchCause::TooLarge { limit: 1000 }, Advice::NextCall),
     ] {
         let server = server(vec![answer]).await;
         let error = client().fetch(&server.uri()).await.unwrap_err();
@@ -104,11 +112,67 @@ async fn a_cut_transfer_in_all_three_forms_is_tried_again() {
 async fn retries_end() {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(500)).expect(3).mount(&server).await;
-    let client = Client::new(ClientSettings { max_attempts: 3, ..settings() }).unwrap();
+    let client =
+        Client::new(ClientSettings { retry: RetryPolicy { attempts: 3, ..settings().retry }, ..settings() }).unwrap();
     let mut retries = 0;
     let error = client.fetch_with_retries(&server.uri(), |_, _| retries += 1).await.unwrap_err();
     assert_eq!((error.attempts, retries, error.cause), (3, 2, FetchCause::Status(500)));
     assert_eq!(client.counters().requests, 3);
+}
+
+#[tokio::test]
+async fn retries_end_with_their_budget_too() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(500)).mount(&server).await;
+    let budget = Duration::from_millis(200);
+    let retry =
+        RetryPolicy { attempts: u32::MAX, base: Duration::from_millis(20), cap: Duration::from_millis(40), budget };
+    let client = Client::new(ClientSettings { retry, ..settings() }).unwrap();
+    let error = client.fetch_with_retries(&server.uri(), |_, _| {}).await.unwrap_err();
+    // Each pause is 20 ms or longer, so no more than ten begin within the budget.
+    assert!((2..=11).contains(&error.attempts), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_may_neither_fall_silent_nor_take_for_ever() {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        // The first falls silent, the second goes on and on.
+        let mut silent = accept(&listener).await;
+        silent.write_all(HEAD).await.unwrap();
+        let mut endless = accept(&listener).await;
+        endless.write_all(HEAD).await.unwrap();
+        while endless.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let long = Duration::from_secs(3600);
+    let (short, max_body) = (Duration::from_millis(100), usize::MAX);
+    let impatient = ClientSettings { silence_timeout: short, body_timeout: long, max_body, ..settings() };
+    let error = Client::new(impatient).unwrap().fetch(&url).await.unwrap_err();
+    let FetchCause::Timeout { what, limit } = error.cause else { panic!("{error}") };
+    assert_eq!((what, limit), ("the next part of the body", short));
+    let hurried = ClientSettings { silence_timeout: long, body_timeout: short, max_body, ..settings() };
+    let error = Client::new(hurried).unwrap().fetch(&url).await.unwrap_err();
+    assert!(matches!(error.cause, FetchCause::Timeout { what: "the body", .. }), "{error}");
+    assert_eq!(error.advice, Advice::RetryLater(None));
+}
+
+#[tokio::test]
+async fn a_page_too_large_is_not_read_to_its_end() {
+    // Of no declared length, and without an end.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let sent = tokio::spawn(async move {
+        let mut socket = accept(&listener).await;
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n").await.unwrap();
+        while socket.write_all(&[b' '; 4096]).await.is_ok() {}
+    });
+    let error = client().fetch_with_retries(&url, |_, _| panic!("no retry in this call")).await.unwrap_err();
+    assert_eq!((error.cause, error.advice), (FetchCause::TooLarge { limit: 1000 }, Advice::NextCall));
+    sent.await.unwrap(); // the connection was closed
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn nothing_is_found_on_what_an_engine_leaves() {
         assert_eq!(all.findings, [], "{profile:?}");
         let looked = all.looked;
         assert_eq!((looked.events, looked.races, looked.hashed, looked.laps), (1, 3, 3, 24), "{profile:?}");
-        assert_eq!((looked.indexes, looked.constraints, looked.plans), (12, 12, 18), "{profile:?}");
+        assert_eq!((looked.indexes, looked.constraints, looked.triggers, looked.plans), (12, 11, 5, 18), "{profile:?}");
         world.bad = vec![1];
         world.races[0].results[0].laps.pop();
         world.ingest(&db, &settings(profile, &[])).await;
@@ -120,17 +120,17 @@ async fn lookups_that_do_not_go_by_their_index_are_found() {
 
 #[tokio::test]
 async fn constraints_are_found_missing_different_unchecked_and_switched_off() {
-    const FKEY: &str = "constraint laps_result_id_fkey on laps";
+    const FKEY: &str = "constraint results_race_id_fkey on results";
     finds(&[
-        ("ALTER TABLE laps DROP CONSTRAINT laps_result_id_fkey", &[(Check::ConstraintMissing, FKEY)]),
+        ("ALTER TABLE results DROP CONSTRAINT results_race_id_fkey", &[(Check::ConstraintMissing, FKEY)]),
         (
-            "ALTER TABLE laps DROP CONSTRAINT laps_result_id_fkey, \
-             ADD CONSTRAINT laps_result_id_fkey FOREIGN KEY (result_id) REFERENCES results",
+            "ALTER TABLE results DROP CONSTRAINT results_race_id_fkey, \
+             ADD CONSTRAINT results_race_id_fkey FOREIGN KEY (race_id) REFERENCES races",
             &[(Check::ConstraintDifferent, FKEY)],
         ),
         (
-            "ALTER TABLE laps DROP CONSTRAINT laps_result_id_fkey, \
-             ADD CONSTRAINT laps_result_id_fkey FOREIGN KEY (result_id) REFERENCES results ON DELETE CASCADE NOT VALID",
+            "ALTER TABLE results DROP CONSTRAINT results_race_id_fkey, \
+             ADD CONSTRAINT results_race_id_fkey FOREIGN KEY (race_id) REFERENCES races ON DELETE CASCADE NOT VALID",
             &[(Check::ConstraintNotValid, FKEY)],
         ),
         (
@@ -141,7 +141,48 @@ async fn constraints_are_found_missing_different_unchecked_and_switched_off() {
             "ALTER TABLE events DROP CONSTRAINT events_ingest_depth_check",
             &[(Check::ConstraintMissing, "constraint events_ingest_depth_check on events")],
         ),
-        ("ALTER TABLE laps DISABLE TRIGGER ALL", &[(Check::ConstraintDisabled, FKEY)]),
+        (
+            "ALTER TABLE entries DISABLE TRIGGER ALL",
+            &[
+                (Check::ConstraintDisabled, "constraint entries_driver_id_fkey on entries"),
+                (Check::ConstraintDisabled, "constraint entries_event_id_fkey on entries"),
+            ],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_triggers_that_keep_laps_are_found_missing_different_and_switched_off() {
+    use Check::{TriggerDifferent, TriggerDisabled, TriggerMissing};
+    const ADD: &str = "trigger laps_have_results on laps";
+    finds(&[
+        ("DROP TRIGGER laps_have_results ON laps", &[(TriggerMissing, ADD)]),
+        (
+            "DROP FUNCTION results_truncate_laps CASCADE",
+            &[(TriggerMissing, "trigger results_truncate_laps on results")],
+        ),
+        (
+            "DROP TRIGGER results_take_laps ON results; CREATE TRIGGER results_take_laps AFTER DELETE ON results \
+             REFERENCING OLD TABLE AS removed FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION results_take_laps()",
+            &[(TriggerDifferent, "trigger results_take_laps on results")],
+        ),
+        (
+            "CREATE OR REPLACE FUNCTION laps_have_results() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
+             SET search_path = public, pg_temp AS $$ BEGIN RETURN NULL; END $$",
+            &[(TriggerDifferent, ADD)],
+        ),
+        ("ALTER FUNCTION laps_have_results() RESET search_path", &[(TriggerDifferent, ADD)]),
+        ("ALTER FUNCTION laps_have_results() SECURITY INVOKER", &[(TriggerDifferent, ADD)]),
+        ("ALTER TABLE laps DISABLE TRIGGER laps_have_results", &[(TriggerDisabled, ADD)]),
+        (
+            "ALTER TABLE results DISABLE TRIGGER USER",
+            &[
+                (TriggerDisabled, "trigger results_keep_keys on results"),
+                (TriggerDisabled, "trigger results_take_laps on results"),
+                (TriggerDisabled, "trigger results_truncate_laps on results"),
+            ],
+        ),
     ])
     .await;
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "docker")]
 pub(crate) use find::sweep_containers;
 pub(crate) use find::sweep_server;
-pub use find::{Leftover, clean, find, find_here, sweep_once};
+pub use find::{Leftover, clean, find, find_here, sweep_once, unmount};
 
 /// Which process a thing belongs to, so that neither a reused process id nor another machine is mistaken for it. The text
 /// form, `<machine>_<pid>_<start>`, is part of names of databases, labels and files: letters, digits and `_` only.
@@ -133,7 +133,17 @@ pub enum Thing {
     },
     /// A container, by name.
     Container(String),
+    /// A directory of ours with a file system mounted on it. Named as a [`Thing::Directory`] is.
+    Mount(PathBuf),
+    /// A control group of ours. Named as a [`Thing::Directory`] is.
+    Group(PathBuf),
 }
+
+/// Start of the names of control groups of ours; the run's [`Identity`], `-` and a number follow.
+pub const GROUP_PREFIX: &str = "liverc-limit-";
+
+/// Start of the names of directories of ours on which something is mounted; the run's [`Identity`], `-` and a number follow.
+pub const MOUNT_PREFIX: &str = "liverc-disk-";
 
 /// The things of this process, kept in a file while there are any.
 #[derive(Debug)]

@@ -16,6 +16,11 @@ impl Failure {
         Self { code: super::USAGE, message: message.to_string() }
     }
 
+    /// An invariant that must hold before anything can be shown does not.
+    pub fn not_proven(message: impl fmt::Display) -> Self {
+        Self { code: super::NOT_PROVEN, message: message.to_string() }
+    }
+
     /// The environment failed.
     pub fn environment(message: impl fmt::Display) -> Self {
         Self { code: super::ENVIRONMENT, message: message.to_string() }

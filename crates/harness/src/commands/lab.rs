@@ -9,6 +9,7 @@ use sandbox::postgres::{Choice, Options, Server, ServerUrl, Templates};
 use super::Failure;
 use crate::synth::rows::RowMap;
 use crate::trial::attempt::EngineSpec;
+use crate::trial::databases::Databases;
 use crate::trial::drive::Lab;
 use crate::trial::observe::resources;
 use crate::trial::record::Environment;
@@ -50,7 +51,8 @@ pub async fn open(
     };
     let admin = sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_lazy(server.admin_url().expose());
     let admin = admin.map_err(|e| Failure::environment(format!("connecting to PostgreSQL: {e}")))?;
-    Ok((Lab { admin, server, templates, template, map: RowMap::default(), engine, out }, environment))
+    let databases = Databases::default();
+    Ok((Lab { admin, server, databases, templates, template, map: RowMap::default(), engine, out }, environment))
 }
 
 /// Migrates a database by the built-in engine's own verb.

@@ -1,6 +1,7 @@
 //! The command line: one file per verb, thin.
 
 mod ab;
+mod chaos;
 mod completions;
 mod doctor;
 mod failure;
@@ -10,9 +11,12 @@ mod lab;
 mod list;
 mod phases;
 mod progress;
+mod replay;
 mod report;
 mod run;
+mod selftest;
 mod session;
+mod sweep;
 mod sweep_flag;
 
 use clap::{Parser, Subcommand};
@@ -57,12 +61,20 @@ struct Cli {
 enum Verb {
     /// Run a scenario: ingest, verify every row, measure, report
     Run(Box<run::Args>),
-    /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
-    Ab(Box<ab::Args>),
     /// Fail when a change made ingestion slower, chattier or unsafe, and say why
     Gate(Box<gate::Args>),
     /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
     Phases(Box<phases::Args>),
+    /// Strike at every point of an ingestion, a trial each
+    Sweep(Box<sweep::Args>),
+    /// Run schedules of faults that chance makes, and make simpler what fails
+    Chaos(Box<chaos::Args>),
+    /// Run a schedule that sweep or chaos found
+    Replay(Box<replay::Args>),
+    /// Prove that the oracles bite: run an engine with one bug at a time, and see each of them caught
+    Selftest(Box<selftest::Args>),
+    /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
+    Ab(Box<ab::Args>),
     /// List scenarios, oracles, steps or faults
     List(list::Args),
     /// Make the report of a stored run again
@@ -83,6 +95,10 @@ pub fn main() -> u8 {
     if first.as_deref().is_some_and(|verb| verb == "__engine") {
         return ingest::cli::main(std::iter::once("ingest".into()).chain(args));
     }
+    // What the self-test lets the oracles catch: nothing else starts it.
+    if first.as_deref().is_some_and(|verb| verb == "__faulty") {
+        return faulty::main(args.map(|arg| arg.to_string_lossy().into_owned()));
+    }
     let cli = match Cli::try_parse_from(program.into_iter().chain(first).chain(args)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -94,9 +110,13 @@ pub fn main() -> u8 {
     logging(cli.verbose);
     let outcome = match cli.verb {
         Verb::Run(args) => run::main(*args),
-        Verb::Ab(args) => ab::main(&args),
         Verb::Gate(args) => gate::main(&args),
         Verb::Phases(args) => phases::main(&args),
+        Verb::Sweep(args) => sweep::main(*args),
+        Verb::Chaos(args) => chaos::main(*args),
+        Verb::Replay(args) => replay::main(*args),
+        Verb::Selftest(args) => selftest::main(*args),
+        Verb::Ab(args) => ab::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),
@@ -113,7 +133,8 @@ pub fn main() -> u8 {
 
 fn logging(verbose: u8) {
     let level = match verbose {
-        0 => "warn,sqlx::query=error",
+        // What a server says as it is killed is no news to who killed it.
+        0 => "warn,sqlx=error",
         1 => "info,sqlx=error",
         _ => "debug,sqlx=info,hyper=info",
     };

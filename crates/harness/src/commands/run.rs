@@ -67,6 +67,29 @@ pub struct Args {
     common: Common,
 }
 
+impl Args {
+    /// A file's scenario as it stands, so many times.
+    pub fn of_file(file: String, times: NonZeroU32, keep: bool, common: Common) -> Self {
+        Self {
+            scenario: file,
+            profiles: Vec::new(),
+            trials: Some(times),
+            seed: None,
+            settings: Vec::new(),
+            sweep: None,
+            engine: None,
+            crash_at: Vec::new(),
+            drop_network_at: Vec::new(),
+            lose_db_at: Vec::new(),
+            faults: Vec::new(),
+            database_rtt: None,
+            liverc_latency: None,
+            keep,
+            common,
+        }
+    }
+}
+
 /// Runs the scenario.
 pub fn main(args: Args) -> Result<u8, Failure> {
     let (scenario, sweep) = resolve(&args)?;

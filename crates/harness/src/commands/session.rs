@@ -215,6 +215,8 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         comparison: None,
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),
+        search: None,
+        selftest: None,
         exit: 0,
     }
 }

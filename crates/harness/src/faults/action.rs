@@ -50,9 +50,9 @@ names! {
     DbLockTimeout = "db-lock-timeout",
     /// PostgreSQL reports a statement timeout (57014), at a row or at COMMIT.
     DbStatementTimeout = "db-statement-timeout",
-    /// The primary is lost and a synchronous standby takes over: nothing acknowledged may be lost.
+    /// The primary is killed and a synchronous standby takes over, when it is over: nothing acknowledged may be lost.
     DbFailover = "db-failover",
-    /// The primary is lost and an asynchronous standby takes over: the report says what was lost.
+    /// The primary is killed and an asynchronous standby that lags takes over: the report says what was lost.
     DbFailoverAsync = "db-failover-async",
     /// Connections to LiveRC are reset.
     NetReset = "net-reset",
@@ -175,8 +175,6 @@ impl Action {
             | Self::DbSerialization
             | Self::DbLockTimeout
             | Self::DbStatementTimeout
-            | Self::DbFailover
-            | Self::DbFailoverAsync
             | Self::NetReset
             | Self::Truncate
             | Self::TruncateChunked
@@ -186,7 +184,7 @@ impl Action {
             | Self::EmptyPage
             | Self::WrongPage
             | Self::HugePage => return None,
-            Self::DbKill | Self::DbStop | Self::DbRestart => 0,
+            Self::DbKill | Self::DbStop | Self::DbRestart | Self::DbFailover | Self::DbFailoverAsync => 0,
             Self::Http429 | Self::Http429Date => 1_000,
             Self::Pause
             | Self::DbBlackhole

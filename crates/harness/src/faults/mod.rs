@@ -4,6 +4,7 @@ mod action;
 mod when;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 pub use action::{Action, Need};
@@ -20,6 +21,7 @@ pub struct Fault {
     action: Action,
     duration: Option<Span>,
     revision: u32,
+    process: Option<NonZeroU32>,
 }
 
 /// A fault that cannot be.
@@ -61,7 +63,7 @@ impl Fault {
                 WhenError::RowOnly(action).into()
             });
         }
-        Ok(Self { when, action, duration, revision: 1 })
+        Ok(Self { when, action, duration, revision: 1, process: None })
     }
 
     /// Its trigger.
@@ -88,6 +90,25 @@ impl Fault {
         self.revision
     }
 
+    /// The same in the n-th engine process of the ingestion only, counted from 1. Without it a fault waits for whichever
+    /// process comes to its trigger first.
+    #[must_use]
+    pub fn in_process(self, process: NonZeroU32) -> Self {
+        Self { process: Some(process), ..self }
+    }
+
+    /// In which engine process of the ingestion it happens, from 1; `None`: in the first that comes to its trigger.
+    #[must_use]
+    pub fn process(&self) -> Option<NonZeroU32> {
+        self.process
+    }
+
+    /// Whether it may happen in this process of an ingestion, counted from 1.
+    #[must_use]
+    pub fn may_strike(&self, process: u32) -> bool {
+        self.process.is_none_or(|n| n.get() == process)
+    }
+
     /// How long it lasts: as written, else the action's default; `None`: it is over at once.
     #[must_use]
     pub fn duration(&self) -> Option<Span> {
@@ -103,8 +124,11 @@ impl Fault {
     /// As reports say it: `before-commit#2 = db-kill for 500ms`.
     #[must_use]
     pub fn describe(&self) -> String {
-        let place = if self.revision > 1 { format!(" in revision {}", self.revision) } else { String::new() };
-        match self.duration() {
+        let mut place = if self.revision > 1 { format!(" in revision {}", self.revision) } else { String::new() };
+        if let Some(process) = self.process {
+            place += &format!(" in process {process}");
+        }
+        match self.duration().filter(|span| !span.0.is_zero()) {
             Some(duration) => format!("{} = {} for {duration}{place}", self.when, self.action),
             None => format!("{} = {}{place}", self.when, self.action),
         }
@@ -206,7 +230,9 @@ mod tests {
         assert_eq!(cut.to_string(), "race-fetched#5=net-blackhole:2s");
         let lost = Fault::lose_db_at("before-commit").unwrap();
         assert_eq!(lost.to_string(), "before-commit#1=db-kill");
-        assert!(lost.describe().starts_with("before-commit#1 = db-kill for "), "the default is said");
+        assert_eq!(lost.describe(), "before-commit#1 = db-kill", "over as soon as it can be");
+        let refused = Fault::at("before-commit", Action::DbRefuse).unwrap();
+        assert_eq!(refused.describe(), "before-commit#1 = db-refuse for 500ms", "the default is said");
         assert_eq!(Fault::lose_db_at("commit#3:sent").unwrap().to_string(), "commit#3:sent=db-kill");
         assert_eq!(Fault::lose_db_at("commit#3:sent:2s").unwrap().to_string(), "commit#3:sent=db-kill:2s");
         assert_eq!(

@@ -97,6 +97,8 @@ pub fn empty(time: TimeBy, baseline: Option<Baseline>) -> (RunRecord, GateRecord
         command: "harness gate".into(),
         environment: environment(),
         comparison: None,
+        search: None,
+        selftest: None,
         trials: Vec::new(),
         interrupted: false,
         exit: 0,

@@ -2,13 +2,15 @@
 //!
 //! After a fresh ingestion all rows of a race and its checkpoint carry one `xmin`: one transaction wrote them. After a
 //! later one, those rows whose `xmin` is new carry one, and a new checkpoint the same. (An engine that writes through
-//! savepoints shows several; ours has none.) Where a concurrent reader ran, it must never have seen a part of a race.
+//! savepoints shows several; ours has none.) Where a concurrent reader ran, it must never have seen a part of a race; nor must
+//! a part be there when the database is read after a fault or a process's death.
 
 use std::collections::BTreeSet;
 
 use super::check::{Check, Finding, count, label};
+use super::durable::WRITTEN;
 use super::tables::rows_of;
-use crate::trial::record::{Ingestion, RowKind, TrialRecord, XminSet};
+use crate::trial::record::{Ingestion, Interlude, RowKind, TrialRecord, XminSet};
 
 /// Judges a trial.
 #[must_use]
@@ -17,6 +19,10 @@ pub fn check(record: &TrialRecord) -> Finding {
     for (i, ingestion) in record.ingestions.iter().enumerate() {
         let earlier = record.ingestions[..i].iter().rev().find(|e| e.event_id == ingestion.event_id);
         judge(&mut check, ingestion, earlier);
+        for (interlude, race, seen) in ingestion.interludes.iter().flat_map(parts) {
+            let label = label(ingestion);
+            check.violated(format!("{label}, after {}: a part of race {race} was there: {seen}", interlude.after));
+        }
     }
     match &record.sampler {
         Some(sampler) => {
@@ -73,6 +79,20 @@ fn judge(check: &mut Check, ingestion: &Ingestion, earlier: Option<&Ingestion>) 
         None => format!("{label}: {races}, the rows and the checkpoint of each of one xmin; {by} in all"),
         Some(_) => format!("{label}: {races}, what was written anew in each of one xmin; {by} in all"),
     });
+}
+
+/// Races of which a part was there in mid-ingestion: laps without a checkpoint, or more or fewer than it says.
+fn parts(interlude: &Interlude) -> impl Iterator<Item = (&Interlude, u64, String)> {
+    interlude.laps_stored.iter().filter_map(move |(&race, &laps)| {
+        let seen = match interlude.checkpoints.get(&race) {
+            None => format!("its rows and {}, without a checkpoint", count(laps, "lap")),
+            Some(told) if told.state == WRITTEN && told.lap_count != laps => {
+                format!("{} where its checkpoint says {}", count(laps, "lap"), told.lap_count)
+            }
+            Some(_) => return None,
+        };
+        Some((interlude, race, seen))
+    })
 }
 
 /// A race that was not there before: one transaction wrote it.
@@ -210,6 +230,20 @@ mod tests {
         no_races.ingestions[0].observed.tables.remove(&RowKind::Races);
         for record in [no_xmin, one, no_checkpoint_xmin, no_races, fixture::idle()] {
             assert_eq!(check(&record).verdict, Verdict::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_race_in_mid_ingestion_is_violated() {
+        assert_eq!(check(&fixture::crashed()).verdict, Verdict::Held);
+        let mut ahead = fixture::crashed();
+        ahead.ingestions[0].interludes[0].laps_stored.insert(101, 3);
+        let mut behind = fixture::crashed();
+        behind.ingestions[0].interludes[0].checkpoints.clear();
+        for (record, says) in [(ahead, "3 laps where its checkpoint says"), (behind, "without a checkpoint")] {
+            let finding = check(&record);
+            assert_eq!(finding.verdict, Verdict::Violated);
+            assert!(finding.evidence[0].contains(says), "{finding:?}");
         }
     }
 }

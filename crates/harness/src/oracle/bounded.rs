@@ -8,15 +8,27 @@ use crate::trial::record::{Limits, TrialRecord};
 #[must_use]
 pub fn check(record: &TrialRecord) -> Finding {
     let Limits { engine_peak_rss_bytes, max_in_flight, connections, attempts_per_page: _ } = &record.limits;
-    if (engine_peak_rss_bytes, max_in_flight, connections) == (&None, &None, &None) {
+    let attempts = || record.ingestions.iter().flat_map(|i| i.attempts.iter().map(move |a| (label(i), a)));
+    let limited: Vec<_> = attempts().filter_map(|(place, a)| Some((place, a.pid, a.memory_limit.as_ref()?))).collect();
+    if limited.is_empty() && (engine_peak_rss_bytes, max_in_flight, connections) == (&None, &None, &None) {
         // Nothing to judge by. (Attempts per page are for `polite`.)
         let text = "the scenario sets no limit".to_owned();
         return Finding { verdict: Verdict::NotJudged, evidence: vec![text] };
     }
     let mut check = Check::default();
+    for (place, pid, limit) in &limited {
+        if let Some(evidence) = &limit.past {
+            check.violated(format!("memory of the engine ({place}, process {pid}): {evidence}"));
+        }
+    }
+    if let Some((_, _, limit)) = limited.first()
+        && check.found() == 0
+    {
+        check.held(format!("memory of the engine: it lived under {}", limit.how));
+    }
     if let &Some(limit) = engine_peak_rss_bytes {
-        let peaks = record.ingestions.iter().flat_map(|i| i.attempts.iter().map(move |a| (label(i), a)));
-        let peaks: Vec<_> = peaks.map(|(label, a)| (label, a.pid, Some(a.peak_rss_bytes).filter(|&b| b > 0))).collect();
+        let peaks: Vec<_> =
+            attempts().map(|(label, a)| (label, a.pid, Some(a.peak_rss_bytes).filter(|&b| b > 0))).collect();
         within(&mut check, "memory of the engine", limit, &peaks, megabytes);
     }
     if let &Some(limit) = max_in_flight {
@@ -89,6 +101,24 @@ mod tests {
         let mut crowded = fixture::healthy();
         crowded.liverc.as_mut().unwrap().max_in_flight = 9;
         assert_eq!(check(&crowded).verdict, Verdict::Violated, "the mock saw what the engine did not say");
+    }
+
+    #[test]
+    fn an_engine_that_went_past_the_memory_it_had_is_told_with_what_shows_it() {
+        use crate::trial::record::MemoryLimited;
+        let mut record = fixture::healthy();
+        record.limits = Limits::default();
+        let how = "a control group's limit (cgroup v2) of 256MiB".to_owned();
+        for ingestion in &mut record.ingestions {
+            ingestion.attempts[0].memory_limit = Some(MemoryLimited { how: how.clone(), past: None });
+        }
+        let finding = check(&record);
+        assert_eq!(finding.verdict, Verdict::Held);
+        assert_eq!(finding.evidence, [format!("memory of the engine: it lived under {how}")]);
+        record.ingestions[1].attempts[0].memory_limit.as_mut().unwrap().past = Some("killed once".to_owned());
+        let finding = check(&record);
+        assert_eq!(finding.verdict, Verdict::Violated);
+        assert!(finding.evidence.iter().any(|e| e.contains("killed once")), "{finding:?}");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! *checkpoints*: a checkpoint never runs ahead of its data nor behind it, and its hash is that of the stored rows.
+//!
+//! Never: at the end of each ingestion, and at every look in between, since a restarted engine may put right what was wrong.
+//! Hashes are recomputed at the end alone.
 
 use super::check::{Check, Finding, count, figure, label};
 use super::durable::WRITTEN;
 use super::stored::must_fail;
 use super::tables::rows_of;
-use crate::trial::record::{Checkpoint, Ingestion, RowKind, TrialRecord};
+use crate::trial::record::{Checkpoint, Ingestion, Interlude, RowKind, TrialRecord};
 
 /// State of a checkpoint whose race was given up.
 const FAILED: &str = "failed";
@@ -56,6 +59,7 @@ fn judge(check: &mut Check, ingestion: &Ingestion) {
             check.violated(format!("{label}: race {race} is stored without a checkpoint"));
         }
     }
+    ingestion.interludes.iter().for_each(|interlude| in_between(check, ingestion, interlude, &label));
     if check.found() > before || written + failed == 0 {
         return;
     }
@@ -64,6 +68,32 @@ fn judge(check: &mut Check, ingestion: &Ingestion) {
         "{label}: {} over {} agree with the stored rows, hashes recomputed{gave_up}",
         count(written, "checkpoint"),
         count(laps, "lap")
+    ));
+}
+
+/// The same in one look in mid-ingestion, as far as laps go.
+fn in_between(check: &mut Check, ingestion: &Ingestion, interlude: &Interlude, label: &str) {
+    let of = |race: u64| format!("{label}, after {}: race {race}", interlude.after);
+    for (&race, checkpoint) in interlude.checkpoints.iter().filter(|(_, c)| c.state == WRITTEN) {
+        match interlude.laps_stored.get(&race) {
+            None => check.violated(format!("{}: its checkpoint says written, but no such race is stored", of(race))),
+            Some(&stored) if stored != checkpoint.lap_count => unlike(check, &of(race), checkpoint, stored),
+            Some(_) => {}
+        }
+    }
+    for &race in interlude.laps_stored.keys() {
+        if !interlude.checkpoints.contains_key(&race) && !must_fail(ingestion).contains(&race) {
+            check.violated(format!("{} is stored without a checkpoint", of(race)));
+        }
+    }
+}
+
+fn unlike(check: &mut Check, of_race: &str, checkpoint: &Checkpoint, stored: u64) {
+    let way = if checkpoint.lap_count > stored { "ahead of" } else { "behind" };
+    check.violated(format!(
+        "{of_race}: its checkpoint is {way} its data: it speaks of {}, {} stored",
+        count(checkpoint.lap_count, "lap"),
+        figure(stored)
     ));
 }
 
@@ -76,12 +106,7 @@ fn is_of_its_rows(check: &mut Check, ingestion: &Ingestion, race: u64, checkpoin
     // Two witnesses for the laps; where only one was heard, it suffices.
     let witnesses = [observed.laps_stored.get(&race).copied(), rows_of(&observed.tables, RowKind::Laps, race)];
     if let Some(stored) = witnesses.into_iter().flatten().find(|&stored| stored != checkpoint.lap_count) {
-        let way = if checkpoint.lap_count > stored { "ahead of" } else { "behind" };
-        check.violated(format!(
-            "{of_race}: its checkpoint is {way} its data: it speaks of {}, {} stored",
-            count(checkpoint.lap_count, "lap"),
-            figure(stored)
-        ));
+        unlike(check, of_race, checkpoint, stored);
     }
     match (&checkpoint.hash, &checkpoint.recomputed) {
         (Some(hash), Some(recomputed)) if hash == recomputed => {}
@@ -127,6 +152,37 @@ mod tests {
             assert_eq!(finding.verdict, Verdict::Violated, "{says}");
             assert!(finding.evidence[0].contains(says), "{says}: {finding:?}");
         }
+    }
+
+    #[test]
+    fn what_was_wrong_in_mid_ingestion_is_violated_though_it_is_right_at_the_end() {
+        assert_eq!(check(&fixture::crashed()).verdict, Verdict::Held);
+        type Spoil = fn(&mut Interlude);
+        let spoils: [(Spoil, &str); 4] = [
+            (
+                |i| drop(i.checkpoints.insert(102, i.checkpoints[&101].clone())),
+                "race 102: its checkpoint says written, but no",
+            ),
+            (|i| _ = i.laps_stored.insert(101, 19), "is ahead of its data"),
+            (|i| _ = i.laps_stored.insert(101, 40), "is behind its data"),
+            (|i| _ = i.laps_stored.insert(102, 20), "race 102 is stored without a checkpoint"),
+        ];
+        for (spoil, says) in spoils {
+            let mut record = fixture::crashed();
+            spoil(&mut record.ingestions[0].interludes[0]);
+            let finding = check(&record);
+            assert_eq!(finding.verdict, Verdict::Violated, "{says}");
+            assert!(finding.evidence[0].contains("after process 4711 was killed"), "{finding:?}");
+            assert!(finding.evidence[0].contains(says), "{says}: {finding:?}");
+        }
+        let mut failed = fixture::crashed();
+        let given_up = Checkpoint {
+            state: FAILED.into(),
+            lap_count: 0,
+            ..failed.ingestions[0].interludes[0].checkpoints[&101].clone()
+        };
+        failed.ingestions[0].interludes[0].checkpoints.insert(102, given_up);
+        assert_eq!(check(&failed).verdict, Verdict::Held, "a race that was given up may have no rows");
     }
 
     #[test]

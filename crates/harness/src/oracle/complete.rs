@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::check::{Check, Finding, count, label, races};
+use super::durable::WRITTEN;
 use super::stored::{Holdings, LAPS_FULL, holdings, listed, must_fail, without_failed};
 use super::tables::rows_of;
-use crate::trial::record::{ExpectedOutcome, Ingestion, RowKind, TrialRecord};
+use crate::trial::record::{ExpectedOutcome, Ingestion, Purpose, RowKind, TrialRecord};
 
 /// Judges a trial.
 #[must_use]
@@ -14,6 +15,7 @@ pub fn check(record: &TrialRecord) -> Finding {
     let mut check = Check::default();
     for ingestion in &record.ingestions {
         let label = label(ingestion);
+        too_early(&mut check, ingestion, &label);
         let depth = ingestion.observed.ingest_depth.as_deref();
         let full = depth == Some(LAPS_FULL);
         let depth = depth.unwrap_or("missing: no such event in the database");
@@ -40,6 +42,25 @@ pub fn check(record: &TrialRecord) -> Finding {
         }
     }
     check.finish()
+}
+
+/// Whether an event that is ingested for the first time was called `laps_full` in mid-ingestion while races were missing. (A later
+/// revision may find it `laps_full`, and leaves that in the transaction in which a new race comes.)
+fn too_early(check: &mut Check, ingestion: &Ingestion, label: &str) {
+    if ingestion.purpose != Purpose::Revision(1) {
+        return;
+    }
+    for interlude in ingestion.interludes.iter().filter(|i| i.ingest_depth.as_deref() == Some(LAPS_FULL)) {
+        let there = |race: &u64| interlude.checkpoints.get(race).is_some_and(|c| c.state == WRITTEN);
+        let missing: Vec<u64> = listed(ingestion).into_iter().filter(|race| !there(race)).collect();
+        if !missing.is_empty() {
+            check.violated(format!(
+                "{label}, after {}: laps_full, but {} not written",
+                interlude.after,
+                races(&missing)
+            ));
+        }
+    }
 }
 
 /// Not `laps_full`, as it must be: are the others there, and are the failed ones named?
@@ -162,5 +183,17 @@ mod tests {
             record.ingestions[0].observed.tables.remove(&kind);
             assert_eq!(check(&record).verdict, Verdict::Unknown, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn laps_full_before_every_race_is_written_is_violated() {
+        let mut record = fixture::crashed();
+        assert_eq!(check(&record).verdict, Verdict::Held);
+        record.ingestions[0].interludes[0].ingest_depth = Some(LAPS_FULL.into());
+        let finding = check(&record);
+        assert_eq!(finding.verdict, Verdict::Violated);
+        assert!(finding.evidence[0].contains("laps_full, but races 102, 103 not written"), "{finding:?}");
+        record.ingestions[0].purpose = Purpose::Revision(2);
+        assert_eq!(check(&record).verdict, Verdict::Held, "a later revision may find it so");
     }
 }

@@ -1,65 +1,92 @@
 //! *counts*: rows inserted, updated, deleted and unchanged as the engine reports them equal the difference of the tables.
 //!
-//! Judged are ingestions whose processes all ended by themselves; their reports are added up. What a killed one would have
-//! reported is not known. Exact are
-//! inserted and deleted rows of every table, and every figure of races, results and laps, which are written once in an
-//! ingestion. Where leeway is given, a reason stands beside it.
+//! A process that ended by itself reports at its end; of one that was killed, the lines of its committed units are its report.
+//! Reports of the processes of an ingestion are added up. Exact are inserted and deleted rows of every table, and every figure
+//! of races, results and laps, which are written once in an ingestion. Where leeway is given, a reason stands beside it. Not
+//! judged is an ingestion in which a process was killed around a COMMIT, so that nobody could report its rows, and one in
+//! which a fault took away what had been reported.
 
 use contract::feed::{Changes, Counts};
 
 use super::check::{Check, Finding, figure, label};
-use crate::trial::record::{Attempt, Exit, Ingestion, TrialRecord};
+use super::durable::lost_meanwhile;
+use crate::trial::record::{Exit, Ingestion, TrialRecord};
 
 /// Judges a trial.
 #[must_use]
 pub fn check(record: &TrialRecord) -> Finding {
     let mut check = Check::default();
-    let mut interrupted = Vec::new();
+    let mut left_out = 0;
     for ingestion in &record.ingestions {
+        let label = label(ingestion);
         if ingestion.attempts.is_empty() {
-            check.missing(format!("{}: no engine process ran", label(ingestion)));
-        } else if ingestion.attempts.iter().any(|a| !matches!(a.exit, Exit::Code(_)) || disturbed(record, a)) {
-            interrupted.push(label(ingestion));
-        } else {
-            match (reported(ingestion), &ingestion.changes) {
-                (None, _) => check.missing(format!("{}: the engine reported no counts", label(ingestion))),
-                (_, None) => check.missing(format!("{}: the tables' difference was not observed", label(ingestion))),
-                (Some((said, looked)), Some(truth)) => judge(&mut check, ingestion, &said, truth, looked),
+            check.missing(format!("{label}: no engine process ran"));
+            continue;
+        }
+        if !lost_meanwhile(ingestion).is_empty() {
+            check.remark(format!("{label} is not judged: a fault took away rows that had been reported"));
+            left_out += 1;
+            continue;
+        }
+        match (reported(ingestion), &ingestion.changes) {
+            (Report::Nothing, _) => check.missing(format!("{label}: the engine reported no counts")),
+            (Report::InDoubt, _) => {
+                check.remark(format!(
+                    "{label} is not judged: a process was killed around a COMMIT, before it could report the rows of that"
+                ));
+                left_out += 1;
             }
+            (_, None) => check.missing(format!("{label}: the tables' difference was not observed")),
+            (Report::All(said, how), Some(truth)) => judge(&mut check, ingestion, &said, truth, how),
         }
     }
-    for label in &interrupted {
-        check.remark(format!(
-            "{label} was interrupted: what was written by a killed process, or by a transaction whose answer a fault swallowed, \
-             is not known to who reports, so it is not judged"
-        ));
-    }
-    let only_interrupted = !interrupted.is_empty() && interrupted.len() == record.ingestions.len();
+    let nothing_else = left_out > 0 && left_out == record.ingestions.len();
     let mut finding = check.finish();
-    if only_interrupted {
+    if nothing_else {
         finding = Finding { verdict: super::Verdict::NotJudged, evidence: finding.evidence.split_off(1) };
     }
     finding
 }
 
-/// What all processes reported together, and whether every race was looked at: one that was skipped, or left to another
-/// process, leaves its rows uncounted. `None`: one of them reported nothing.
-fn reported(ingestion: &Ingestion) -> Option<(Changes, bool)> {
-    let mut said = Changes::default();
-    let mut looked = ingestion.attempts.len() == 1;
-    for attempt in &ingestion.attempts {
-        let summary = attempt.summary.as_ref()?;
-        said += summary.rows;
-        looked &= summary.skipped == 0;
-    }
-    Some((said, looked))
+/// What all processes of an ingestion reported together.
+enum Report {
+    All(Changes, How),
+    /// One that should have reported something did not.
+    Nothing,
+    /// One was killed when nobody could tell what it had committed.
+    InDoubt,
 }
 
-/// Whether a fault made the engine write something again: then it cannot know all that its first attempt wrote.
-fn disturbed(record: &TrialRecord, attempt: &Attempt) -> bool {
-    let span = attempt.started_us..=attempt.ended_us;
-    let struck = record.faults.iter().filter_map(|f| f.fired.as_ref()).any(|fired| span.contains(&fired.at_us));
-    struck && attempt.retries.keys().any(|what| what != "fetch")
+/// How the processes of an ingestion ended.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    /// One ended by itself, and looked at every race.
+    Looked,
+    /// They ended by themselves. A race that was skipped, or left to another process, leaves its rows uncounted.
+    Ended,
+    /// One was killed: of what it did outside of its units (entries, drivers ahead of a unit) nothing is known.
+    Killed,
+}
+
+fn reported(ingestion: &Ingestion) -> Report {
+    let mut said = Changes::default();
+    let mut how = if ingestion.attempts.len() == 1 { How::Looked } else { How::Ended };
+    for attempt in &ingestion.attempts {
+        if let Some(summary) = &attempt.summary {
+            said += summary.rows;
+            if summary.skipped > 0 && how == How::Looked {
+                how = How::Ended;
+            }
+        } else if matches!(attempt.exit, Exit::Code(_)) {
+            return Report::Nothing;
+        } else if let Some(rows) = attempt.rows_told {
+            said += rows;
+            how = How::Killed;
+        } else {
+            return Report::InDoubt;
+        }
+    }
+    Report::All(said, how)
 }
 
 /// How exactly a table's figures must agree.
@@ -72,7 +99,7 @@ enum Leeway {
     Repeats,
 }
 
-fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Changes, looked: bool) {
+fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Changes, how: How) {
     let label = label(ingestion);
     let before = check.found();
     // A profile that updates unconditionally counts rows that it wrote again as updated (contract, `Counts`).
@@ -88,24 +115,30 @@ fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Chang
         let mut wrong = |what: &str, said: u64, truth: u64| {
             check.violated(format!("{label}: {table}: {} reported {what}, {} were", figure(said), figure(truth)));
         };
-        if said.inserted != truth.inserted {
+        // What a killed process did to drivers and entries it could not report.
+        let may_be_less = how == How::Killed && leeway == Leeway::Repeats;
+        let agree = |said: u64, truth: u64| said == truth || (may_be_less && said < truth);
+        if !agree(said.inserted, truth.inserted) {
             wrong("inserted", said.inserted, truth.inserted);
         }
-        if said.deleted != truth.deleted {
+        if !agree(said.deleted, truth.deleted) {
             wrong("deleted", said.deleted, truth.deleted);
         }
         let most_updated = match leeway {
             Leeway::Repeats => u64::MAX,
+            // The next process may write once more what a killed one had written already.
+            Leeway::None if how == How::Killed => u64::MAX,
             Leeway::None if rewrites => truth.updated + truth.unchanged,
             Leeway::None => truth.updated,
         };
-        if !(truth.updated..=most_updated).contains(&said.updated) {
+        let least_updated = if may_be_less { 0 } else { truth.updated };
+        if !(least_updated..=most_updated).contains(&said.updated) {
             wrong("updated", said.updated, truth.updated);
         }
-        if leeway == Leeway::None {
+        if leeway == Leeway::None && how != How::Killed {
             // Rows of a race that was skipped were not looked at, so they need not be counted.
             let stayed = truth.unchanged.saturating_sub(said.updated.saturating_sub(truth.updated));
-            if said.unchanged > stayed || (looked && said.unchanged < stayed) {
+            if said.unchanged > stayed || (how == How::Looked && said.unchanged < stayed) {
                 wrong("unchanged", said.unchanged, stayed);
             }
         }
@@ -132,6 +165,7 @@ mod tests {
     use super::super::fixture;
     use super::*;
     use crate::oracle::Verdict;
+    use crate::trial::record::{FaultRecord, Fired};
 
     type Table = fn(&mut Changes) -> &mut Counts;
     const TABLES: [Table; 5] =
@@ -199,17 +233,70 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_ingestion_is_not_judged_but_the_others_are() {
-        let record = fixture::crashed();
+    fn a_killed_process_is_judged_by_its_committed_units_and_not_where_a_commit_is_in_doubt() {
+        // Race 101 was written by the killed process, the others by the next.
+        let mut record = fixture::crashed();
+        let all = record.ingestions[0].attempts[1].summary.as_ref().unwrap().rows;
+        let mut first = Changes::default();
+        (first.races.inserted, first.results.inserted, first.laps.inserted) = (1, 2, 20);
+        record.ingestions[0].attempts[0].rows_told = Some(first);
+        let rest = &mut record.ingestions[0].attempts[1].summary.as_mut().unwrap().rows;
+        rest.races.inserted = all.races.inserted - 1;
+        rest.results.inserted = all.results.inserted - 2;
+        rest.laps.inserted = all.laps.inserted - 20;
+        // Drivers and entries that it wrote outside of its units nobody could report.
+        rest.drivers.inserted -= 1;
+        rest.entries.inserted -= 1;
         let finding = check(&record);
+        assert_eq!(finding.verdict, Verdict::Held, "{finding:?}");
+        assert!(finding.evidence[0].starts_with("revision 1:"), "{finding:?}");
+        for table in TABLES {
+            let mut more = record.clone();
+            table(&mut more.ingestions[0].attempts[1].summary.as_mut().unwrap().rows).inserted += 2;
+            assert_eq!(check(&more).verdict, Verdict::Violated);
+        }
+        for table in &TABLES[2..] {
+            let mut less = record.clone();
+            table(less.ingestions[0].attempts[0].rows_told.as_mut().unwrap()).inserted -= 1;
+            assert_eq!(check(&less).verdict, Verdict::Violated);
+        }
+
+        let mut doubt = record.clone();
+        doubt.ingestions[0].attempts[0].rows_told = None;
+        let finding = check(&doubt);
         assert_eq!(finding.verdict, Verdict::Held);
-        assert!(finding.evidence.iter().any(|e| e.contains("revision 1 was interrupted")), "{finding:?}");
-        let mut alone = record.clone();
-        alone.ingestions.truncate(1);
-        assert_eq!(check(&alone).verdict, Verdict::NotJudged);
-        let mut wrong = record;
-        said(&mut wrong, 1).laps.inserted = 1;
-        assert_eq!(check(&wrong).verdict, Verdict::Violated);
+        assert!(finding.evidence.iter().any(|e| e.contains("killed around a COMMIT")), "{finding:?}");
+        said(&mut doubt, 1).laps.inserted = 1;
+        assert_eq!(check(&doubt).verdict, Verdict::Violated, "the other ingestion is judged");
+        doubt.ingestions.truncate(1);
+        assert_eq!(check(&doubt).verdict, Verdict::NotJudged);
+    }
+
+    #[test]
+    fn faults_and_retries_excuse_nothing_but_what_a_fault_took_away_is_not_judged() {
+        let mut record = fixture::healthy();
+        let at_us = record.ingestions[0].attempts[0].started_us + 1;
+        let fired = Some(Fired { at_us, healed_us: None, evidence: "log".into() });
+        record.faults.push(FaultRecord {
+            fault: "commit#2:sent = db-reset".into(),
+            fired,
+            why_not: None,
+            missed: None,
+        });
+        record.ingestions[0].attempts[0].retries.insert("unit".into(), 1);
+        assert_eq!(check(&record).verdict, Verdict::Held);
+        said(&mut record, 0).laps.inserted += 10;
+        assert_eq!(check(&record).verdict, Verdict::Violated, "a unit that was counted twice");
+
+        let mut lost = fixture::crashed();
+        lost.ingestions[0].attempts[0].rows_told = Some(Changes::default());
+        assert_eq!(check(&lost).verdict, Verdict::Held, "the fixture's second process reports all of it");
+        lost.ingestions[0].attempts[1].summary.as_mut().unwrap().rows.laps.inserted += 20;
+        assert_eq!(check(&lost).verdict, Verdict::Violated);
+        lost.ingestions[0].interludes[0].laps_stored.clear();
+        let finding = check(&lost);
+        assert_eq!(finding.verdict, Verdict::Held);
+        assert!(finding.evidence.iter().any(|e| e.contains("took away")), "{finding:?}");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The feed's `committed` lines are the journal. Each race that it names must be stored with its laps and its checkpoint:
 //! at every interlude that began after the acknowledgement, and at the end. The end alone shows nothing after a fault,
 //! since a restarted engine writes again what was lost; so a trial with a fault needs interludes.
+//!
+//! An engine that was stalled while another finished the event is of the past when it wakes: it may write no row over, not even
+//! with the same content, which every row's `xmin` shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +60,16 @@ fn judge(check: &mut Check, ingestion: &Ingestion, faults: &[FaultRecord]) {
         look(check, ingestion, &format!("{label}, after {}", interlude.after), &by_then, laps, &interlude.checkpoints);
     }
 
+    for interlude in &ingestion.interludes {
+        let Some(was) = &interlude.finished else { continue };
+        let after = &interlude.after;
+        match &found.xmin_digest {
+            Some(is) if is == was => {}
+            Some(_) => check.violated(format!("{label}: after {after}, an older one wrote rows over")),
+            None => check.missing(format!("{label}: the xmin of the rows was not read after {after}")),
+        }
+    }
+
     for (what, at_us) in disturbances(ingestion, faults) {
         if !ingestion.interludes.iter().any(|i| i.at_us >= at_us) {
             check.missing(format!("{label}: the database was not read between {what} and what the engine did next"));
@@ -76,6 +89,26 @@ fn judge(check: &mut Check, ingestion: &Ingestion, faults: &[FaultRecord]) {
         };
         check.held(format!("{label}: {text}{looked}"));
     }
+}
+
+/// Races that had been acknowledged and were not stored at a look in mid-ingestion, each at the first such look: (after what it
+/// was looked, races).
+#[must_use]
+pub fn lost_meanwhile(ingestion: &Ingestion) -> Vec<(&str, BTreeSet<u64>)> {
+    let mut known = BTreeSet::new();
+    let mut all = Vec::new();
+    for interlude in &ingestion.interludes {
+        let gone = |race: &u64| !interlude.laps_stored.contains_key(race);
+        let lost: BTreeSet<u64> = acknowledged(ingestion, interlude.at_us)
+            .into_iter()
+            .filter(gone)
+            .filter(|race| known.insert(*race))
+            .collect();
+        if !lost.is_empty() {
+            all.push((interlude.after.as_str(), lost));
+        }
+    }
+    all
 }
 
 /// Races that the feed acknowledged up to a moment, and that the expected tables hold: one that left the page in this
@@ -180,8 +213,11 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Held, "{finding:?}");
         assert!(finding.evidence[0].contains("at the end and at 1 look in mid-ingestion"), "{finding:?}");
 
+        assert!(lost_meanwhile(&record.ingestions[0]).is_empty());
         let mut lost = record.clone();
         lost.ingestions[0].interludes[0].laps_stored.remove(&101);
+        let told = lost_meanwhile(&lost.ingestions[0]);
+        assert!(told[0].0.contains("4711") && told[0].1.iter().eq([&101]), "{told:?}");
         let finding = check(&lost);
         assert_eq!(finding.verdict, Verdict::Violated);
         assert!(finding.evidence[0].contains("after process 4711 was killed"), "{finding:?}");
@@ -191,6 +227,21 @@ mod tests {
         let mut behind = record.clone();
         behind.ingestions[0].interludes[0].checkpoints.clear();
         assert_eq!(check(&behind).verdict, Verdict::Violated);
+    }
+
+    #[test]
+    fn rows_that_an_overtaken_process_wrote_over_are_violated_though_they_are_equal() {
+        let mut record = fixture::crashed();
+        let digest = record.ingestions[0].observed.xmin_digest.clone();
+        assert!(digest.is_some());
+        record.ingestions[0].interludes[0].finished = digest;
+        assert_eq!(check(&record).verdict, Verdict::Held);
+        record.ingestions[0].observed.xmin_digest = Some("others".into());
+        let finding = check(&record);
+        assert_eq!(finding.verdict, Verdict::Violated);
+        assert!(finding.evidence[0].contains("wrote rows over"), "{finding:?}");
+        record.ingestions[0].observed.xmin_digest = None;
+        assert_eq!(check(&record).verdict, Verdict::Unknown);
     }
 
     #[test]
@@ -218,7 +269,12 @@ mod tests {
         let mut faulted = fixture::healthy();
         let at_us = faulted.ingestions[0].attempts[0].started_us + 1;
         let fired = Some(Fired { at_us, healed_us: None, evidence: "log".into() });
-        faulted.faults.push(FaultRecord { fault: "before-commit#1 = db-kill".into(), fired, why_not: None });
+        faulted.faults.push(FaultRecord {
+            fault: "before-commit#1 = db-kill".into(),
+            fired,
+            why_not: None,
+            missed: None,
+        });
         let finding = check(&faulted);
         assert_eq!(finding.verdict, Verdict::Unknown);
         assert!(finding.evidence[0].contains("db-kill"), "{finding:?}");

@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(check(&record).verdict, Verdict::Unknown, "{exit:?}");
             record.broken = None;
             let fired = Some(Fired { at_us: 1, healed_us: None, evidence: "signal 9".into() });
-            record.faults.push(FaultRecord { fault: "mid-batch#1 = crash".into(), fired, why_not: None });
+            record.faults.push(FaultRecord { fault: "mid-batch#1 = crash".into(), fired, why_not: None, missed: None });
             assert_eq!(check(&record).verdict, Verdict::Unknown, "{exit:?}");
         }
     }

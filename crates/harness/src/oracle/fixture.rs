@@ -93,6 +93,7 @@ fn attempt(pid: u32, started_us: u64) -> Attempt {
         exit: Exit::Code(0),
         cpu_user_us: 800,
         cpu_system_us: 100,
+        memory_limit: None,
         peak_rss_bytes: 40_000_000,
         summary: Some(Summary { event_id: EVENT, max_in_flight: 3, pool_peak: 4, listed: 3, ..Summary::default() }),
         settings: BTreeMap::from([("skip_unchanged".into(), "true".into())]),
@@ -103,6 +104,7 @@ fn attempt(pid: u32, started_us: u64) -> Attempt {
         fetched: 3,
         commits: 1,
         batches: 1,
+        rows_told: None,
         laps_sent: 0,
         laps_committed: 0,
         write_stage_us: 0,
@@ -142,6 +144,7 @@ fn ingestion(purpose: Purpose, started_us: u64) -> Ingestion {
         wal_bytes: Some(if again { 2_000 } else { 200_000 }),
         changes: Some(changes),
         interludes: Vec::new(),
+        wire: None,
     }
 }
 
@@ -266,6 +269,8 @@ pub(super) fn crashed() -> TrialRecord {
         after: "process 4711 was killed".into(),
         laps_stored: BTreeMap::from([(101, LAPS)]),
         checkpoints: BTreeMap::from([(101, checkpoint(101))]),
+        ingest_depth: None,
+        finished: None,
     }];
     record
 }

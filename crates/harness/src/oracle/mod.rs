@@ -11,7 +11,7 @@ mod clean;
 mod complete;
 mod content;
 mod counts;
-mod durable;
+pub mod durable;
 mod exit;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -235,6 +235,7 @@ mod tests {
             fault: "mid-unit#1 = crash".into(),
             fired: None,
             why_not: Some("step `mid-unit` was never reached: each unit had one batch".into()),
+            missed: None,
         }];
         let mut broken = fixture::healthy();
         broken.broken = Some("the disk under the server is full".into());
@@ -251,7 +252,8 @@ mod tests {
         let mut record = fixture::healthy();
         record.aftermath.open_transactions = 2;
         let fired = Fired { at_us: 1, healed_us: Some(2), evidence: "signal 9".into() };
-        record.faults = vec![FaultRecord { fault: "mid-batch#1 = crash".into(), fired: Some(fired), why_not: None }];
+        record.faults =
+            vec![FaultRecord { fault: "mid-batch#1 = crash".into(), fired: Some(fired), why_not: None, missed: None }];
         assert!(verdicts(&judge(&record, OracleName::ALL)).contains(&(OracleName::Content, Verdict::Held)));
         record.faults[0].fired = None;
         let got = verdicts(&judge(&record, OracleName::ALL));

@@ -2,12 +2,14 @@
 //!
 //! A page has been fetched without cause when the same process had it whole already; when an earlier process of the same
 //! ingestion had its race's commit acknowledged; and when an unfinished event is gone on with and its checkpoint said that
-//! the race is there. A race that cannot be read may be tried again, within the bound on attempts.
+//! the race is there. A process that finds the event finished reads every page again: its site may have changed. A race that
+//! cannot be read may be tried again, within the bound on attempts; and one whose acknowledged rows a fault took away (a
+//! failover to a standby that lagged) must be.
 
 use std::collections::BTreeSet;
 
 use super::check::{Check, Finding, count, figure};
-use super::durable::WRITTEN;
+use super::durable::{WRITTEN, lost_meanwhile};
 use super::stored::{LAPS_FULL, must_fail};
 use crate::trial::record::{Ingestion, LivercObservation, PageRequests, TrialRecord};
 
@@ -77,9 +79,17 @@ fn pages(check: &mut Check, record: &TrialRecord, seen: &LivercObservation) {
 /// Why a race was known to be there when its page was asked for.
 fn without_cause(record: &TrialRecord, ingestion: &Ingestion, page: &PageRequests, race: u64) -> Option<String> {
     let index = page.ingestion as usize;
+    // One that had stalled may go on after the asking process had begun.
+    let begun_us = ingestion.attempts.get(page.attempt as usize).map_or(u64::MAX, |a| a.started_us);
     let earlier_processes = ingestion.attempts.iter().take(page.attempt as usize);
-    let done: BTreeSet<u64> = earlier_processes.flat_map(|a| &a.committed).map(|&(race, _)| race).collect();
-    if done.contains(&race) && !must_fail(ingestion).contains(&race) {
+    let acknowledged = earlier_processes.flat_map(|a| &a.committed).filter(|&&(_, at_us)| at_us < begun_us);
+    let done: BTreeSet<u64> = acknowledged.map(|&(race, _)| race).collect();
+    let taken_away = lost_meanwhile(ingestion).iter().any(|(_, races)| races.contains(&race));
+    if done.contains(&race)
+        && !taken_away
+        && !must_fail(ingestion).contains(&race)
+        && !found_finished(ingestion, page.attempt)
+    {
         return Some("an earlier process had its commit acknowledged".to_owned());
     }
     let before = record.ingestions[..index].iter().rev().find(|e| e.event_id == ingestion.event_id)?;
@@ -87,6 +97,13 @@ fn without_cause(record: &TrialRecord, ingestion: &Ingestion, page: &PageRequest
     let checkpointed = before.observed.checkpoints.get(&race).is_some_and(|c| c.state == WRITTEN);
     (unfinished && checkpointed)
         .then(|| "the event was unfinished and the race's checkpoint said that it is there".to_owned())
+}
+
+/// Whether the event was `laps_full` when a process of an ingestion (from 0) began: the one before died after the last COMMIT.
+fn found_finished(ingestion: &Ingestion, process: u32) -> bool {
+    let Some(began) = ingestion.attempts.get(process as usize).map(|a| a.started_us) else { return false };
+    let last = ingestion.interludes.iter().rev().find(|i| i.at_us <= began);
+    last.is_some_and(|i| i.ingest_depth.as_deref() == Some(LAPS_FULL))
 }
 
 /// The race of `/results/?p=view_race_result&id=6587413`.
@@ -161,6 +178,13 @@ mod tests {
         let finding = check(&record);
         assert_eq!(finding.verdict, Verdict::Violated);
         assert!(finding.evidence[0].contains("acknowledged"), "{finding:?}");
+        // Unless it was seen to be gone.
+        let mut gone = record.clone();
+        gone.ingestions[0].interludes[0].laps_stored.remove(&101);
+        assert_eq!(check(&gone).verdict, Verdict::Held);
+        // A stalled process that acknowledged it after the second had begun tells nothing of what the second could know.
+        record.ingestions[0].attempts[0].committed = vec![(101, 3_200)];
+        assert_eq!(check(&record).verdict, Verdict::Held);
     }
 
     #[test]
@@ -196,5 +220,14 @@ mod tests {
         assert_eq!(race_of("/results/?id=7&p=view_race_result"), Some(7));
         assert_eq!(race_of("/results/?p=view_event&id=7"), None);
         assert_eq!(race_of("/events"), None);
+    }
+
+    #[test]
+    fn a_process_that_finds_the_event_finished_may_read_it_all_again() {
+        let mut record = fixture::crashed();
+        page(&mut record, 0, 101).attempt = 1;
+        assert_eq!(check(&record).verdict, Verdict::Violated, "its commit was acknowledged");
+        record.ingestions[0].interludes[0].ingest_depth = Some(LAPS_FULL.into());
+        assert_eq!(check(&record).verdict, Verdict::Held);
     }
 }

@@ -52,7 +52,7 @@ impl Line {
             started_at: run.started_at.clone(),
             verdict: overall::of_run(run).verdict,
             interrupted: run.interrupted,
-            trials: run.trials.len(),
+            trials: run.search.as_ref().map_or(run.trials.len(), |s| s.points.len()),
             groups: groups.iter().map(|g| (g.label.clone(), g.metric(Metric::EventTime).map(|s| s.median))).collect(),
         }
     }

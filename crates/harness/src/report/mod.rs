@@ -11,6 +11,8 @@ pub mod notes;
 pub mod overall;
 pub mod plots;
 mod scrub;
+pub mod search;
+mod selftest;
 mod store;
 pub mod summary;
 pub mod terminal;

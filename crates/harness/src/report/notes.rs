@@ -8,6 +8,13 @@ use super::format;
 /// Share of CPU above which a trial is harness-limited (DESIGN 8).
 const HARNESS_LIMIT: f64 = 0.25;
 
+/// How many trials a run had: of a search more than are kept.
+#[must_use]
+pub fn trials(run: &RunRecord) -> String {
+    let of_search = run.search.as_ref().map(|s| s.points.len());
+    format::plural(of_search.unwrap_or(run.trials.len()), "trial")
+}
+
 /// What limits the verdict or the figures; stands right under the verdict.
 #[must_use]
 pub fn of_run(run: &RunRecord) -> Vec<String> {

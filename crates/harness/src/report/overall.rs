@@ -1,6 +1,7 @@
 //! The verdict of a trial and of a run: violated > unknown > held. What was not looked at is unknown, never a pass.
 
 use crate::oracle::{Verdict, exit_code, outcome};
+use crate::selftest::SelfTest;
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::{compared, format, words};
@@ -29,6 +30,8 @@ pub struct Overall {
     pub unknown: usize,
     /// Judgements that the scenario does not list.
     pub not_judged: usize,
+    /// Whether it is the verdict of the harness's test of itself.
+    pub selftest: bool,
     /// What a comparison came to, where the run is one and every invariant held.
     pub compared: Option<compared::Conclusion>,
 }
@@ -85,6 +88,9 @@ fn reason(oracles: &[&str], verdict: Verdict, evidence: &str) -> String {
 /// A run's verdict: the worst of its trials; unknown without any.
 #[must_use]
 pub fn of_run(run: &RunRecord) -> Overall {
+    if let Some(test) = &run.selftest {
+        return of_selftest(run, test);
+    }
     let mut outcomes: Vec<_> = run.trials.iter().map(|t| (t.trial, of_trial(t))).collect();
     let verdict = if outcomes.is_empty() {
         Verdict::Unknown
@@ -96,18 +102,47 @@ pub fn of_run(run: &RunRecord) -> Overall {
         .into_iter()
         .flat_map(|(trial, o)| o.reasons.into_iter().map(move |r| format!("Trial {trial}: {r}")))
         .collect();
-    if run.trials.is_empty() {
-        reasons.push("No trial was recorded.".to_string());
-    }
     let counted = outcome(&run.trials);
     let not_judged = run.trials.iter().flat_map(|t| &t.judgements).filter(|j| j.verdict == Verdict::NotJudged).count();
-    let compared = compared::View::of(run).filter(|_| verdict == Verdict::Held).map(|view| {
-        reasons.extend(view.results.against());
-        reasons.extend(view.results.open());
-        view.conclusion()
-    });
-    let crate::oracle::Outcome { held, violated, unknown, .. } = counted;
-    Overall { verdict, reasons, held, violated, unknown, not_judged, compared }
+    let Some(search) = &run.search else {
+        if run.trials.is_empty() {
+            reasons.push("No trial was recorded.".to_string());
+        }
+        let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
+        let compared = compared::View::of(run).filter(|_| verdict == Verdict::Held).map(|view| {
+            reasons.extend(view.results.against());
+            reasons.extend(view.results.open());
+            view.conclusion()
+        });
+        return Overall { verdict, reasons, held, violated, unknown, not_judged, selftest: false, compared };
+    };
+    // Of a search only some trials are kept whole, none where all held; all of them count.
+    if search.points.is_empty() {
+        reasons.push("Nothing was tried.".to_string());
+    }
+    let kept = run.trials.iter().map(|t| of_trial(t).verdict);
+    let worst = search.points.iter().map(|p| p.verdict).chain(kept).max_by_key(|v| severity(*v));
+    let verdict = worst.filter(|_| !search.points.is_empty()).unwrap_or(Verdict::Unknown);
+    let of = |v: Verdict| search.judgements.get(&v).map_or(0, |&n| usize::try_from(n).unwrap_or(usize::MAX));
+    Overall {
+        verdict,
+        reasons,
+        held: of(Verdict::Held),
+        violated: of(Verdict::Violated),
+        unknown: of(Verdict::Unknown),
+        not_judged: of(Verdict::NotJudged),
+        selftest: false,
+        compared: None,
+    }
+}
+
+/// The verdict of the harness's test of itself: its trials are wrong on purpose, and violated when all is well.
+fn of_selftest(run: &RunRecord, test: &SelfTest) -> Overall {
+    let verdict = if test.passed() { Verdict::Held } else { Verdict::Violated };
+    let counted = outcome(&run.trials);
+    let (held, violated, unknown) = (counted.held, counted.violated, counted.unknown);
+    let reasons = test.failures.clone();
+    Overall { verdict, reasons, held, violated, unknown, not_judged: 0, selftest: true, compared: None }
 }
 
 fn severity(v: Verdict) -> u8 {
@@ -141,6 +176,8 @@ impl Overall {
             return compared.headline();
         }
         match self.verdict {
+            Verdict::Held if self.selftest => "The oracles bite",
+            _ if self.selftest => "The oracles cannot be trusted",
             Verdict::Held => "Every judged invariant held",
             Verdict::Violated => "An invariant was violated",
             Verdict::Unknown | Verdict::NotJudged => "It could not be told",

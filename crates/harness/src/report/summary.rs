@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{compared, format, notes, overall, scrub};
+use super::{compared, format, notes, overall, scrub, search, selftest};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 10] = [
@@ -31,14 +31,19 @@ const REASONS: usize = 8;
 pub fn markdown(run: &RunRecord) -> String {
     let overall = overall::of_run(run);
     let groups = groups::of_run(run);
+    if let Some(test) = &run.selftest {
+        let head =
+            format!("## {}: {}\n\n{}\n\n", escape(&run.scenario), overall.headline().to_lowercase(), test.headline());
+        return scrub(&(head + &selftest::markdown(test, escape)));
+    }
     let mut out = format!("## {}: {}\n\n", escape(&run.scenario), overall.headline().to_lowercase());
-    let _ = writeln!(
-        out,
-        "{} · {} in {}\n",
-        overall.tally(),
-        format::plural(run.trials.len(), "trial"),
-        format::duration(run.run_us as f64)
-    );
+    let _ = writeln!(out, "{} · {} in {}\n", overall.tally(), notes::trials(run), format::duration(run.run_us as f64));
+    if let Some(found) = &run.search {
+        for line in search::lines(found) {
+            let _ = writeln!(out, "    {line}");
+        }
+        out.push('\n');
+    }
     for note in notes::of_run(run) {
         let _ = writeln!(out, "> {}\n", escape(&note));
     }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::oracle::{OracleName, Verdict};
+use crate::search::record::SearchRecord;
 use crate::stats::Metric;
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::groups::{self, Group};
-use super::{compared, format, notes, overall, scrub, words};
+use super::{compared, format, notes, overall, scrub, search, selftest, words};
 
 /// Whether to colour: on a terminal, unless `NO_COLOR` is set to something (no-color.org).
 #[must_use]
@@ -46,11 +47,32 @@ pub fn text(run: &RunRecord, dir: Option<&Path>, colours: bool) -> String {
         out,
         "{}  {}",
         paint.bold(&clean(&run.scenario)),
-        paint.dim(&format!("{} in {}", format::plural(run.trials.len(), "trial"), format::duration(run.run_us as f64)))
+        paint.dim(&format!("{} in {}", notes::trials(run), format::duration(run.run_us as f64)))
     );
-    let _ = writeln!(out, "{}  {}\n", paint.verdict(overall.verdict, overall.headline()), paint.dim(&overall.tally()));
+    let tally = if run.selftest.is_some() { String::new() } else { overall.tally() };
+    let headline = paint.verdict(overall.verdict, overall.headline());
+    let _ = writeln!(out, "{headline}  {}\n", paint.dim(&tally));
+    if let Some(test) = &run.selftest {
+        let _ = write!(out, "{}\n\n{}", clean(&test.headline()), clean_lines(&selftest::text(test)));
+        for row in test.rows.iter().filter(|row| row.failure.is_some()) {
+            if let Some(trial) = run.trials.iter().find(|trial| trial.trial == row.trial) {
+                story(&mut out, trial, false, paint);
+            }
+        }
+        if let Some(dir) = dir {
+            let _ = writeln!(out, "report: {}", clean(&dir.join("report.html").display().to_string()));
+        }
+        return scrub(&out);
+    }
     for note in notes::of_run(run) {
         let _ = writeln!(out, "note: {}", clean(&note));
+    }
+    if let Some(search) = &run.search {
+        searched(&mut out, search, paint);
+        if let Some(dir) = dir {
+            let _ = writeln!(out, "report: {}", clean(&dir.join("report.html").display().to_string()));
+        }
+        return scrub(&out);
     }
     if let Some(view) = compared::View::of(run) {
         out.push_str(&compared::terminal::text(&view, colours));
@@ -72,6 +94,35 @@ pub fn text(run: &RunRecord, dir: Option<&Path>, colours: bool) -> String {
         let _ = writeln!(out, "report: {}", clean(&dir.join("report.html").display().to_string()));
     }
     scrub(&out)
+}
+
+/// What a search tried, and what did not hold, with the command that runs it again.
+fn searched(out: &mut String, found: &SearchRecord, paint: Paint) {
+    for line in search::lines(found) {
+        let _ = writeln!(out, "{}", clean(&line));
+    }
+    for remark in &found.remarks {
+        let _ = writeln!(out, "note: {}", clean(remark));
+    }
+    out.push('\n');
+    let failures = search::failures(found);
+    for point in failures.iter().take(search::LISTED) {
+        let title = clean(&search::title(point));
+        let _ = writeln!(out, "{}: {}", paint.bold(&title), paint.verdict(point.verdict, &point.verdict.to_string()));
+        for reason in &point.reasons {
+            let _ = writeln!(out, "  {} {}", paint.verdict(point.verdict, "!"), clean(reason));
+        }
+        if let Some(shrunk) = &point.shrunk {
+            let _ = writeln!(out, "  {}", clean(shrunk));
+        }
+        if let Some(command) = &point.reproduce {
+            let _ = writeln!(out, "  reproduce: {}", clean(command));
+        }
+        out.push('\n');
+    }
+    if failures.len() > search::LISTED {
+        let _ = writeln!(out, "… and {} more that did not hold, in the report\n", failures.len() - search::LISTED);
+    }
 }
 
 /// Lines of verdicts, a column per group: `held`, or counts where trials differ.
@@ -199,6 +250,11 @@ fn table(out: &mut String, rows: &[Row], right: bool, paint: Paint) {
 /// Text without control characters: what an engine wrote must not steer the terminal.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Text without control characters but line feeds.
+fn clean_lines(text: &str) -> String {
+    text.lines().map(|line| clean(line) + "\n").collect()
 }
 
 /// ANSI colours, or none.

@@ -156,6 +156,8 @@ pub(super) struct Engine {
     pub restarts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<Spanned<Bytes>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<Spanned<String>, Value>,
 }
@@ -295,4 +297,6 @@ pub(super) struct Fault {
     pub duration: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<NonZeroU32>,
 }

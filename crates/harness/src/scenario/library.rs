@@ -39,6 +39,8 @@ shipped! {
     "db-restart"
     "db-kill"
     "db-connection-loss"
+    "db-failover"
+    "db-failover-async"
     "db-disk-full"
     "db-contention"
     "network-drop"

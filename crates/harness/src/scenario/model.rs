@@ -63,6 +63,8 @@ pub struct EngineSpec {
     pub restarts: u32,
     /// Longest time of one process.
     pub timeout: Span,
+    /// Memory that a process may have: past it, it is killed. `None`: all that the machine has.
+    pub memory_limit: Option<Bytes>,
 }
 
 /// Delays that the proxy adds. All `None`: no proxy is in the way.

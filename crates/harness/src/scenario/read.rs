@@ -10,7 +10,7 @@ use super::error::ScenarioError;
 use super::event::{EventKind, EventSpec, PageForm};
 use super::file;
 use super::model::{EngineSpec, Expect, Known, LivercSpec, Network, Outcome, PostgresSpec, Scenario, default_oracles};
-use crate::faults::Fault;
+use crate::faults::{Fault, When};
 use crate::nearest::UnknownName;
 use crate::quantity::{Bytes, Span};
 use crate::synth::{Size, Totals};
@@ -19,6 +19,8 @@ use crate::trial::record::Limits;
 /// How often an engine may be started again when a scenario does not say.
 const RESTARTS: u32 = 5;
 
+/// Least memory that an engine may be given: its program alone takes a part of it.
+const LEAST_MEMORY: Bytes = Bytes(16 << 20);
 /// Longest time of one engine process when a scenario does not say.
 const TIMEOUT: Span = Span(Duration::from_secs(600));
 
@@ -145,11 +147,14 @@ fn event_of(source: &Source<'_>, event: Spanned<file::Event>) -> Result<EventSpe
 }
 
 fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Result<EngineSpec, ScenarioError> {
-    let file::Engine { profiles, command, restarts, timeout, settings } = engine;
+    let file::Engine { profiles, command, restarts, timeout, memory_limit, settings } = engine;
     for name in settings.keys() {
         if !known.settings.contains(&name.get_ref().as_str()) {
             return Err(source.at(name.span(), UnknownName::new("setting", name.get_ref(), known.settings)));
         }
+    }
+    if let Some(limit) = memory_limit.as_ref().filter(|limit| *limit.get_ref() < LEAST_MEMORY) {
+        return Err(source.at(limit.span(), format!("no engine starts in less than {LEAST_MEMORY}")));
     }
     if let Some(command) = &command {
         if command.get_ref().is_empty() {
@@ -192,6 +197,7 @@ fn engine_of(source: &Source<'_>, engine: file::Engine, known: Known<'_>) -> Res
         command: command.map(Spanned::into_inner),
         restarts: restarts.unwrap_or(RESTARTS),
         timeout: timeout.unwrap_or(TIMEOUT),
+        memory_limit: memory_limit.map(Spanned::into_inner),
     })
 }
 
@@ -214,12 +220,19 @@ fn network_of(source: &Source<'_>, network: file::Network) -> Result<Network, Sc
 
 fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) -> Result<Fault, ScenarioError> {
     let span = fault.span();
-    let file::Fault { when, action, duration, revision } = fault.into_inner();
+    let file::Fault { when, action, duration, revision, process } = fault.into_inner();
     let revision = revision.map_or(1, NonZeroU32::get);
     if revision as usize > revisions {
         return Err(source.at(span, format!("the event has no revision {revision}, only {revisions}")));
     }
-    Fault::new(when, action, duration).map(|f| f.in_revision(revision)).map_err(|e| source.at(span, e))
+    let fault = Fault::new(when, action, duration).map_err(|e| source.at(span.clone(), e))?.in_revision(revision);
+    let Some(process) = process else { return Ok(fault) };
+    let at_place = matches!(fault.when(), When::Step(_)) || (fault.when().is_wire() && !fault.action().is_raised());
+    if !at_place {
+        let why = format!("`process` is for faults at a step or a moment on the wire; `{}` is neither", fault.when());
+        return Err(source.at(span, why));
+    }
+    Ok(fault.in_process(process))
 }
 
 fn expect_of(source: &Source<'_>, expect: file::Expect, revisions: usize) -> Result<Expect, ScenarioError> {
@@ -350,6 +363,7 @@ earlier = [[], [1, 2]]
 [[fault]]
 when = "before-commit#2"
 do = "crash"
+process = 2
 
 [[fault]]
 when = "commit#3:sent"
@@ -401,7 +415,7 @@ for = "500ms"
         for (text, says) in [
             ("trails = 3\n[event]\nsize = \"small\"", ":1:1: unknown key `trails`; did you mean `trials`?"),
             ("[evnt]\nsize = \"small\"", ":1:2: unknown key `evnt`; did you mean `event`?"),
-            ("[event]\nsize = \"small\"\n[criteria]\ntime = 1", ":3:2: unknown key `criteria`; keys here: "),
+            ("[event]\nsize = \"small\"\n[quotas]\ntime = 1", ":3:2: unknown key `quotas`; keys here: "),
             (
                 "[event]\nsize = \"small\"\n[network]\ndatabase_rt = \"1ms\"",
                 ":4:1: unknown key `database_rt`; did you mean `database_rtt`?",
@@ -512,6 +526,10 @@ for = "500ms"
                 "`crash` happens at once",
             ),
             (format!("{event}[[fault]]\ndo = \"crash\""), "the key `when` is missing"),
+            (
+                format!("{event}[[fault]]\nwhen = \"1s\"\ndo = \"crash\"\nprocess = 2"),
+                "`process` is for faults at a step",
+            ),
             (format!("{event}size = \"large\""), ":3:1: "),
             ("[event\nsize".to_owned(), ":1:"),
         ] {

@@ -33,6 +33,7 @@ impl Scenario {
             criteria,
             trials,
         } = self;
+        let postgres = *postgres;
         let custom = match event.size {
             Size::Custom(totals) => Some(totals),
             Size::Small | Size::Medium | Size::Large | Size::VeryLarge | Size::Huge => None,
@@ -59,6 +60,7 @@ impl Scenario {
                 command: engine.command.clone().map(spanned),
                 restarts: Some(engine.restarts),
                 timeout: Some(engine.timeout),
+                memory_limit: engine.memory_limit.map(spanned),
                 settings: engine
                     .settings
                     .iter()
@@ -95,7 +97,13 @@ impl Scenario {
                 .map(|f| {
                     let written = f.written_duration();
                     let revision = NonZeroU32::new(f.revision()).filter(|r| r.get() > 1);
-                    spanned(file::Fault { when: f.when().clone(), action: f.action(), duration: written, revision })
+                    spanned(file::Fault {
+                        when: f.when().clone(),
+                        action: f.action(),
+                        duration: written,
+                        revision,
+                        process: f.process(),
+                    })
                 })
                 .collect(),
         };

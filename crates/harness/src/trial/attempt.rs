@@ -13,10 +13,11 @@ use super::drive::{Broken, Progress};
 use super::faults::{Faults, Stop};
 use super::observe::feed::{self, FeedFile};
 use super::plan::{Revision, TrialPlan};
-use super::record::{Attempt, Exit, Snapshot};
+use super::record::{Attempt, Exit, MemoryLimited, Snapshot};
 use crate::stats::{Histogram, Stage};
 use crate::world::engine::{Ended, Engine, EngineCommand, ProcessEvent, tail};
 use crate::world::liverc::Liverc;
+use crate::world::memory::{MemoryLimit, Met};
 
 /// How often the feed is read for the progress bar.
 const LOOK: Duration = Duration::from_millis(100);
@@ -28,8 +29,10 @@ pub struct EngineSpec {
     pub program: PathBuf,
     /// Arguments, with the placeholders `{track}` and `{event_id}`.
     pub args: Vec<String>,
-    /// Whether it is the built-in engine or another build of it, which can recompute its content hashes.
+    /// Whether it is the built-in engine or another build of it, which can be asked for its settings.
     pub built_in: bool,
+    /// Whether its content hashes are the built-in engine's, which can recompute them.
+    pub hashes: bool,
     /// What stands ahead of the verb where it is: a harness has the engine under a hidden verb, `ingest` is the engine.
     pub prefix: Vec<String>,
 }
@@ -51,7 +54,8 @@ impl EngineSpec {
     pub fn of_build(program: PathBuf, harness: bool) -> Self {
         let prefix = if harness { vec![HIDDEN.to_owned()] } else { Vec::new() };
         let event = ["event", "--track", "{track}", "{event_id}"].map(str::to_owned);
-        Self { program, args: prefix.iter().cloned().chain(event).collect(), built_in: true, prefix }
+        let args = prefix.iter().cloned().chain(event).collect();
+        Self { program, args, built_in: true, hashes: true, prefix }
     }
 
     /// Another engine: program and arguments. A program without a slash is looked for on `PATH`.
@@ -70,7 +74,7 @@ impl EngineSpec {
         let program = found
             .filter(|p| p.is_file())
             .ok_or_else(|| std::io::Error::other(format!("there is no program `{program}`")))?;
-        Ok(Self { program, args: args.to_vec(), built_in: false, prefix: Vec::new() })
+        Ok(Self { program, args: args.to_vec(), built_in: false, hashes: false, prefix: Vec::new() })
     }
 }
 
@@ -128,6 +132,8 @@ pub async fn until_done(
             if exit::Meaning::of(code) != exit::Meaning::Retry {
                 break;
             }
+            // The next process would write again what this one acknowledged and did not make durable.
+            faults.left(&format!("process {} exited {code}", attempt.pid)).await?;
         } else {
             // A restarted engine would write again what was lost: what is durable must be read before.
             let after = format!("process {} {}", attempt.pid, super::story::ending(attempt.exit));
@@ -148,7 +154,8 @@ async fn one(
     let stem = format!("{}-{}", watch.ingestion + 1, number + 1);
     let feed_path = watch.dir.join(format!("feed-{stem}.jsonl"));
     let log = watch.dir.join(format!("engine-{stem}.log"));
-    let mut engine = Engine::start(command(watch, &feed_path, &log, &faults.arming()))
+    let arming = faults.arm(number + 1);
+    let mut engine = Engine::start(command(watch, &feed_path, &log, &arming, faults.starves()))
         .await
         .map_err(Broken::io(format!("starting the engine {}", watch.spec.program.display())))?;
     faults.process_started();
@@ -160,15 +167,18 @@ async fn one(
             Came::Ended(ended) => break ended,
             Came::Stalled => {
                 others = Box::pin(one(watch, number + 1, stages, faults)).await?;
+                if let Some(last) = others.last().filter(|o| o.attempt.exit == Exit::Code(0)) {
+                    faults.finished(last.attempt.pid).await?;
+                }
                 watch.liverc.set_phase(watch.ingestion, number);
-                faults.wake();
+                faults.wake(number + 1);
                 engine.signal(nix::sys::signal::Signal::SIGCONT);
             }
         }
     };
     let mut file = FeedFile::default();
     let lines = file.read(&feed_path).map_err(Broken::io(format!("reading {}", feed_path.display())))?;
-    faults.process_ended(&ended, &lines.lines, waiting.timed_out).await?;
+    faults.process_ended(&mut engine, &ended, &lines.lines, waiting.timed_out).await?;
     let digest = feed::digest(&lines.lines, stages);
     let exit = if waiting.timed_out { Exit::TimedOut } else { ended.exit };
     let attempt = Attempt {
@@ -179,6 +189,7 @@ async fn one(
         cpu_user_us: ended.cpu_user_us,
         cpu_system_us: ended.cpu_system_us,
         peak_rss_bytes: ended.peak_rss_bytes,
+        memory_limit: watch.plan.memory_limit.and_then(|_| limited(&mut engine, ended.exit)),
         summary: digest.summary,
         committed: digest.committed,
         steps: digest.steps,
@@ -187,6 +198,7 @@ async fn one(
         fetched: digest.fetched,
         commits: digest.units,
         batches: digest.batches,
+        rows_told: digest.rows_told,
         laps_sent: digest.laps_sent,
         laps_committed: digest.laps_committed,
         write_stage_us: digest.write_us,
@@ -273,7 +285,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str) -> EngineCommand {
+fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str, starves: bool) -> EngineCommand {
     let fill = |arg: &String| {
         arg.replace("{track}", &watch.revision.track).replace("{event_id}", &watch.revision.event_id.to_string())
     };
@@ -286,13 +298,33 @@ fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str) -> Eng
         args: watch.spec.args.iter().map(|a| fill(a).into()).collect(),
         env,
         log: log.to_owned(),
+        memory: match watch.plan.memory_limit {
+            Some(limit) => Some(MemoryLimit::of(limit.0)),
+            None => starves.then(MemoryLimit::none_yet),
+        },
     }
 }
 
+/// What became of the scenario's limit on an engine's memory.
+fn limited(engine: &mut Engine, exit: Exit) -> Option<MemoryLimited> {
+    let limit = engine.memory()?;
+    let past = match limit.met(exit) {
+        Met::Yes(evidence) => Some(evidence),
+        Met::No(_) => None,
+    };
+    Some(MemoryLimited { how: limit.describe(), past })
+}
+
+/// Where the engine finds its database and its pages.
+fn connection(watch: &Watch<'_>) -> BTreeMap<String, OsString> {
+    BTreeMap::from([
+        (env::DATABASE_URL.to_owned(), watch.database_url.expose().into()),
+        (env::LIVERC_BASE_URL.to_owned(), watch.liverc_url.clone().into()),
+    ])
+}
+
 fn environment(watch: &Watch<'_>, feed_path: Option<&Path>) -> BTreeMap<String, OsString> {
-    let mut vars: BTreeMap<String, OsString> = BTreeMap::new();
-    vars.insert(env::DATABASE_URL.to_owned(), watch.database_url.expose().into());
-    vars.insert(env::LIVERC_BASE_URL.to_owned(), watch.liverc_url.clone().into());
+    let mut vars = connection(watch);
     if let Some(path) = feed_path {
         vars.insert(env::HARNESS_FEED.to_owned(), path.into());
     }
@@ -311,40 +343,63 @@ fn settings(plan: &TrialPlan) -> impl Iterator<Item = (String, OsString)> {
     std::iter::once(("INGEST_PROFILE".to_owned(), plan.profile.clone().into())).chain(plan.settings.iter().map(named))
 }
 
-/// Lets the built-in engine recompute the content hashes of the stored rows: how it hashes is its own affair.
+/// Lets the built-in engine recompute the content hashes of the stored rows: how it hashes is its own affair. Rows that nobody
+/// has written since `earlier` have the hashes that they had.
 ///
 /// # Errors
 /// When it cannot be started. An engine that answers nothing readable leaves the hashes unknown.
-pub async fn recompute_hashes(watch: &Watch<'_>, observed: &mut Snapshot) -> Result<(), Broken> {
-    if !watch.spec.built_in || observed.checkpoints.is_empty() {
+pub async fn recompute_hashes(
+    watch: &Watch<'_>,
+    observed: &mut Snapshot,
+    earlier: Option<&Snapshot>,
+) -> Result<(), Broken> {
+    if !watch.spec.hashes || observed.checkpoints.is_empty() {
         return Ok(());
     }
-    let mut command = tokio::process::Command::new(&watch.spec.program);
+    if let Some(earlier) = earlier.filter(|e| untouched(e, observed)) {
+        for (race, checkpoint) in &mut observed.checkpoints {
+            checkpoint.recomputed = earlier.checkpoints.get(race).and_then(|c| c.recomputed.clone());
+        }
+        return Ok(());
+    }
+    // The settings of another engine mean nothing to the built-in one, which then looks for it.
+    let (spec, env) = match watch.spec.built_in {
+        true => (watch.spec.clone(), environment(watch, None)),
+        false => (EngineSpec::built_in().map_err(Broken::io("finding this program"))?, connection(watch)),
+    };
+    let mut command = tokio::process::Command::new(&spec.program);
     sandbox::process::die_with_us(command.as_std_mut());
     let output = command
-        .args(&watch.spec.prefix)
+        .args(&spec.prefix)
         .args(["status", "--json", "--rehash"])
         .arg(watch.revision.event_id.to_string())
-        .envs(environment(watch, None))
+        .envs(env)
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output()
         .await
         .map_err(Broken::io("starting the engine's status"))?;
-    if !output.status.success() {
+    // Its exit code says whether the hashes agree: that is the oracle's to judge. What it printed says whether it could look.
+    let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
         tracing::warn!(
             "the engine's status failed, content hashes stay unknown: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
         return Ok(());
-    }
-    let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else { return Ok(()) };
+    };
     for race in status["races"].as_array().into_iter().flatten() {
         if let Some(checkpoint) = race["race_id"].as_u64().and_then(|id| observed.checkpoints.get_mut(&id)) {
             checkpoint.recomputed = race["recomputed"].as_str().map(str::to_owned);
         }
     }
     Ok(())
+}
+
+/// Whether every row that a content hash speaks of was written by the same transaction in both. Drivers, whose names it holds,
+/// are not in the digest.
+fn untouched(earlier: &Snapshot, observed: &Snapshot) -> bool {
+    let rows = earlier.xmin_digest.is_some() && earlier.xmin_digest == observed.xmin_digest;
+    rows && observed.rewritten.get("drivers") == Some(&0)
 }
 
 /// Whether the engine sends a lap batch as one statement, so that `mid-batch` is a moment on the wire and no step of its own.

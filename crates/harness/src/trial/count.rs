@@ -48,6 +48,7 @@ pub async fn round_trips(
         wires: &wires,
         liverc: &liverc,
         disk: None,
+        standby: None,
     };
     let mut faults = Faults::new(world, &[], false);
     let watch = Watch {

@@ -5,37 +5,38 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::postgres::{Database, Server, Template, Templates, wal_position};
+use sandbox::postgres::{Database, Server, Template, Templates};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, EngineSpec, Watch};
 use super::count;
+use super::databases::Databases;
 use super::faults::Faults;
 use super::measure::{self, Around};
+use super::measuring::{Begun, Measured};
 use super::observe::database::{self, Expected};
-use super::observe::sampler::Sampler;
-use super::observe::{aftermath, resources, statements};
+use super::observe::sampler::{Sampler, Seen};
+use super::observe::{aftermath, changes, statements};
 use super::plan::{Revision, TrialPlan};
-use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, TrialRecord};
+use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, Snapshot, StatementCost, TrialRecord};
 use crate::clock::{monotonic_us, now_rfc3339};
 use crate::faults::{Action, When};
 use crate::oracle::{self, Verdict};
 use crate::stats::Metric;
 use crate::synth::rows::{self, RowMap};
-use crate::world::action::World;
+use crate::world::action::{World, standby_for};
 use crate::world::disk::Disk;
 use crate::world::liverc::Liverc;
 use crate::world::wires::{Wanted, Wires};
-
-/// How often the server's memory is sampled. Reading it walks page tables, so not more often.
-const METER_EVERY: Duration = Duration::from_millis(50);
 
 /// What all trials of a run share.
 #[derive(Debug)]
 pub struct Lab {
     /// The server.
     pub server: Arc<Server>,
+    /// Databases of trials that run side by side.
+    pub databases: Databases,
     /// Its template databases.
     pub templates: Templates,
     /// The migrated one.
@@ -111,7 +112,7 @@ pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &
     let dir = lab.out.join("trials").join(format!("{:03}-{}", plan.number, plan.profile));
     let broken = drive(lab, plan, &dir, &mut record, progress, cancel).await.err();
     record.broken = broken.map(|b| b.to_string());
-    if record.broken.is_none() {
+    if record.broken.is_none() && !plan.side_by_side {
         add_round_trips(lab, plan, &mut record, progress, cancel).await;
     }
     record.trial_us = monotonic_us() - record.started_us;
@@ -120,8 +121,10 @@ pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &
     let passed = record.judgements.iter().all(|j| matches!(j.verdict, Verdict::Held | Verdict::NotJudged));
     if passed && !plan.keep {
         let _ = std::fs::remove_dir_all(&dir);
-        // Only when the last one is gone, too.
-        let _ = std::fs::remove_dir(lab.out.join("trials"));
+        // Only when the last one is gone, too. Another trial may be about to make its own in it.
+        if !plan.side_by_side {
+            let _ = std::fs::remove_dir(lab.out.join("trials"));
+        }
     } else {
         let log = lab.server.log_tail().await;
         let _ = std::fs::write(dir.join("postgres.log"), log);
@@ -196,13 +199,20 @@ async fn drive(
 ) -> Result<(), Broken> {
     progress.phase("making the database");
     std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
-    let database = lab.templates.create(&lab.template, &format!("{}_{}", plan.scenario, plan.number)).await?;
+    let database = match plan.side_by_side {
+        true => lab.databases.take(&lab.templates, &lab.template).await?,
+        false => lab.templates.create(&lab.template, &format!("{}_{}", plan.scenario, plan.number)).await?,
+    };
     let mut small_disk = None;
     let outcome = with_database(lab, plan, dir, &database, record, &mut small_disk, progress, cancel).await;
     if plan.keep && small_disk.is_none() {
         let url = database.admin_url();
         let kept = database.keep().await?;
         record.psql = Some(format!("psql '{}'", url.with_database(&kept)));
+    } else if plan.side_by_side && small_disk.is_none() {
+        if outcome.is_ok() {
+            lab.databases.give_back(database).await;
+        }
     } else {
         let removed = database.remove().await;
         if let Some(disk) = small_disk {
@@ -236,7 +246,8 @@ async fn with_database(
         true => attempt::sends_statements(lab.engine_of(plan), plan).await?,
         false => false,
     };
-    let wanted = Wanted::by(&plan.network, &plan.faults, half_statements);
+    let mut wanted = Wanted::by(&plan.network, &plan.faults, half_statements);
+    wanted.database |= plan.count_frames;
     let engine_url = database.engine_url();
     let wires = Wires::start(wanted, &plan.network, &lab.server, &engine_url, liverc.address(), plan.seed)
         .await
@@ -245,6 +256,16 @@ async fn with_database(
         true => Some(Disk::make(&lab.server, &pool, plan.number).await),
         false => None,
     };
+    // Before the engine starts, and with the trial's database in it.
+    let standby = match plan.faults.iter().find_map(|f| standby_for(f.action())) {
+        Some(replication) => {
+            progress.phase("making a standby");
+            let made = lab.server.add_standby(replication).await;
+            Some(made.map(|()| replication).map_err(|e| format!("no standby can be had: {e}")))
+        }
+        None => None,
+    };
+    let has_standby = matches!(standby, Some(Ok(_)));
     let world = World {
         server: &lab.server,
         pool: &pool,
@@ -254,6 +275,7 @@ async fn with_database(
         wires: &wires,
         liverc: &liverc,
         disk: disk.as_ref(),
+        standby,
     };
     let mut faults = Faults::new(world, &plan.faults, half_statements);
     let trial = Trial { lab, plan, dir, database, pool: &pool, liverc: &liverc, wires: &wires, progress, cancel };
@@ -261,11 +283,14 @@ async fn with_database(
     record.faults = faults.records();
     drop(faults);
     if !matches!(outcome, Err(Broken::Interrupted)) {
-        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role()).await {
+        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role(), plan.settle).await {
             record.aftermath = aftermath;
         }
         wires.tell_lost_answers(&liverc);
         record.liverc = Some(liverc.take_observation());
+    }
+    if has_standby && let Err(error) = lab.server.remove_standby().await {
+        tracing::warn!(%error, "the standby of a failover that did not come stays");
     }
     keep_wire_log(&wires, dir);
     wires.close().await;
@@ -317,7 +342,9 @@ impl Trial<'_> {
             if purpose != Purpose::Again {
                 self.serve(revision).await;
             }
-            let done = self.ingest(index, purpose, revision, first.then_some(&mut *record), faults).await?;
+            let earlier = record.ingestions.last().map(|i| i.observed.clone());
+            let done =
+                self.ingest(index, purpose, revision, first.then_some(&mut *record), earlier.as_ref(), faults).await?;
             if first {
                 around = done.around;
                 durable = done.durable;
@@ -350,19 +377,19 @@ impl Trial<'_> {
         purpose: Purpose,
         revision: &Arc<Revision>,
         record: Option<&mut TrialRecord>,
+        earlier: Option<&Snapshot>,
         faults: &mut Faults<'_>,
     ) -> Result<Ingested, Broken> {
         let role = self.lab.server.engine_role();
         // What is there before, so that it can be told what changed.
-        database::keep_rows(self.pool, &self.lab.map, revision.event_id).await?;
+        let laps = self.plan.revisions.iter().map(|r| r.laps()).max().unwrap_or(0);
+        let safely = !self.plan.faults.is_empty();
+        let before = changes::keep_rows(self.pool, &self.lab.map, revision.event_id, laps, safely).await?;
         let horizon = database::horizon(self.pool).await?;
-        sqlx::query("CHECKPOINT").execute(self.pool).await?;
-        let statements_before = statements::read(&self.lab.admin, self.database.name(), &role).await?;
-        let meter = self.lab.server.meter(METER_EVERY).ok();
-        let mut connection = self.pool.acquire().await?;
-        let wal_before = wal_position(&mut connection).await?;
-        drop(connection);
-        let own_before = resources::own_cpu_us();
+        let alone = match self.plan.side_by_side {
+            true => None,
+            false => Some(Begun::now(self.lab, self.pool, self.database.name()).await?),
+        };
 
         let mut stages = BTreeMap::new();
         let watch = Watch {
@@ -377,35 +404,37 @@ impl Trial<'_> {
             progress: self.progress,
             cancel: self.cancel,
         };
-        let trips_before = self.wires.round_trips();
+        let wire_before = self.wires.counts();
         let in_faults = match purpose {
             Purpose::Revision(number) => Some(number),
             Purpose::Again => None,
         };
         faults.begin(in_faults, revision.event_id).await;
         let atomic = in_faults.is_some() && !self.plan.faults.is_empty();
-        let sampler = Sampler::start(self.database.admin_url(), role.clone(), revision.event_id, atomic);
+        let sampler = (atomic || alone.is_some())
+            .then(|| Sampler::start(self.database.admin_url(), role.clone(), revision.event_id, atomic));
         let attempts = attempt::until_done(&watch, &mut stages, faults).await;
-        let seen = sampler.finish().await;
+        let seen = match sampler {
+            Some(sampler) => sampler.finish().await,
+            None => Seen::default(),
+        };
         let attempts = attempts?;
         let of_record: Vec<_> = attempts.iter().map(|a| &a.attempt).collect();
         let interludes = faults.end(&of_record).await?;
-        let round_trips = self.wires.round_trips().zip(trips_before).map(|(after, before)| after - before);
 
-        let harness_cpu_us = resources::own_cpu_us() - own_before;
-        // A connection of before may not have survived a fault.
-        let mut connection = self.pool.acquire().await?;
-        let wal_bytes = wal_position(&mut connection).await?.bytes_since(wal_before);
-        drop(connection);
-        let measured = match meter {
-            Some(meter) => meter.finish().await.ok(),
-            None => None,
+        let measured = match alone {
+            Some(begun) => begun.end(self.pool).await?,
+            None => Measured::default(),
         };
-        let settled = aftermath::settle(self.pool, &role).await?;
+        let settled = aftermath::settle(self.pool, &role, self.plan.settle).await?;
         tracing::debug!(?settled, "the engine's sessions");
-        let costs = match (statements_before, statements::read(&self.lab.admin, self.database.name(), &role).await?) {
-            (Some(before), Some(after)) => Some(statements::since(&before, &after)),
-            _ => None,
+        // Sessions that are gone have sent their last frame.
+        let wire = self.wires.counts().zip(wire_before).map(|(after, before)| after.since(before));
+        let costs = match measured.statements_before {
+            Some(before) => statements::read(&self.lab.admin, self.database.name(), &role)
+                .await?
+                .map(|after| statements::since(&before, &after)),
+            None => None,
         };
         self.progress.phase("comparing every row");
         let synth = revision.synth.clone();
@@ -413,8 +442,8 @@ impl Trial<'_> {
         let expected = Expected { tables: &revision.expected, rows: &rows };
         let mut observed =
             database::snapshot(self.pool, &self.lab.map, revision.event_id, &expected, Some(horizon)).await?;
-        attempt::recompute_hashes(&watch, &mut observed).await?;
-        let changes = database::changes(self.pool, &self.lab.map, revision.event_id).await?;
+        attempt::recompute_hashes(&watch, &mut observed, earlier).await?;
+        let changes = changes::changes(self.pool, &self.lab.map, revision.event_id, &before).await?;
 
         let wall_us = match (attempts.first(), attempts.last()) {
             (Some(first), Some(last)) => last.attempt.ended_us.saturating_sub(first.attempt.started_us),
@@ -433,19 +462,23 @@ impl Trial<'_> {
                 expect: revision.expect.clone(),
                 observed,
                 wall_us,
-                wal_bytes: Some(wal_bytes),
+                wal_bytes: measured.wal_bytes,
                 changes: Some(changes),
                 interludes,
+                wire,
             },
             around: Around {
-                harness_cpu_us,
-                postgres_cpu_us: measured.as_ref().map(|m| m.cpu.total_us()),
-                postgres_peak_rss_bytes: measured.as_ref().map(|m| m.peak.pss_bytes.unwrap_or(m.peak.rss_bytes)),
+                harness_cpu_us: measured.harness_cpu_us,
+                postgres_cpu_us: measured.postgres.as_ref().map(|m| m.cpu.total_us()),
+                postgres_peak_rss_bytes: measured
+                    .postgres
+                    .as_ref()
+                    .map(|m| m.peak.pss_bytes.unwrap_or(m.peak.rss_bytes)),
                 statements: costs
                     .as_ref()
                     .map(|c| (c.iter().map(|s| s.calls).sum(), c.iter().map(|s| s.exec_us).sum())),
                 again_statements: None,
-                round_trips,
+                round_trips: wire.map(|w| w.round_trips),
                 lock_waits: seen.lock_waits,
                 database_ready_us: None,
             },
@@ -461,6 +494,6 @@ struct Ingested {
     ingestion: Ingestion,
     around: Around,
     durable: Vec<(u64, u64)>,
-    statements: Vec<super::record::StatementCost>,
+    statements: Vec<StatementCost>,
     snapshots: Option<SamplerObservation>,
 }

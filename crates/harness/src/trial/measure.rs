@@ -8,8 +8,8 @@ use crate::stats::Metric;
 /// What was measured around the ingestions, outside the engine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Around {
-    /// CPU of the harness during the first ingestion, µs.
-    pub harness_cpu_us: u64,
+    /// CPU of the harness during the first ingestion, µs; `None` where it worked for other trials, too.
+    pub harness_cpu_us: Option<u64>,
     /// CPU of the server during the first ingestion, µs.
     pub postgres_cpu_us: Option<u64>,
     /// Peak memory of the server, bytes.
@@ -47,12 +47,14 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
     if let Some(peak) = attempts.iter().map(|a| a.peak_rss_bytes).max().filter(|&p| p > 0) {
         put(Metric::EnginePeakRss, peak as f64);
     }
-    put(Metric::HarnessCpu, around.harness_cpu_us as f64);
+    if let Some(cpu) = around.harness_cpu_us {
+        put(Metric::HarnessCpu, cpu as f64);
+    }
     if let Some(cpu) = around.postgres_cpu_us {
         put(Metric::PostgresCpu, cpu as f64);
-        let all = engine_cpu + cpu + around.harness_cpu_us;
-        if all > 0 {
-            put(Metric::HarnessShare, around.harness_cpu_us as f64 / all as f64);
+        let all = engine_cpu + cpu + around.harness_cpu_us.unwrap_or(0);
+        if let Some(own) = around.harness_cpu_us.filter(|_| all > 0) {
+            put(Metric::HarnessShare, own as f64 / all as f64);
         }
     }
     if let Some(peak) = around.postgres_peak_rss_bytes {

@@ -3,9 +3,11 @@
 
 pub mod attempt;
 pub mod count;
+pub mod databases;
 pub mod drive;
 pub mod faults;
 pub mod measure;
+pub mod measuring;
 pub mod observe;
 pub mod plan;
 pub mod record;

@@ -9,6 +9,7 @@ use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
 use crate::ab::InSet;
 use crate::faults::Fault;
 use crate::oracle::OracleName;
+use crate::quantity::Bytes;
 use crate::scenario::{Network, PageForm, Scenario};
 use crate::synth::{Synth, rows};
 use crate::world::page::Page;
@@ -32,6 +33,8 @@ pub struct TrialPlan {
     pub restarts: u32,
     /// How long one engine process may take.
     pub timeout: Duration,
+    /// Memory that one engine process may have.
+    pub memory_limit: Option<Bytes>,
     /// How far away PostgreSQL and LiveRC are.
     pub network: Network,
     /// What goes wrong.
@@ -46,8 +49,16 @@ pub struct TrialPlan {
     pub reproduce: String,
     /// Keep database and artefacts whatever comes out.
     pub keep: bool,
+    /// Other trials run on the server at the same time: what can only be measured of the whole server (its CPU, memory and
+    /// WAL) is not, no CHECKPOINT is made, and the database may be one that an earlier trial left empty. Everything that an
+    /// oracle judges is observed.
+    pub side_by_side: bool,
+    /// Let all traffic to PostgreSQL pass through the proxy, so that its frames are counted.
+    pub count_frames: bool,
     /// Engine of this trial, where it is another than the run's.
     pub engine: Option<EngineSpec>,
+    /// How long the server may take to notice that an engine's process is gone, before what is still there counts as left behind.
+    pub settle: Duration,
     /// What is done beyond the ingestion itself.
     pub extras: Extras,
     /// Where it stands in a comparison.
@@ -76,6 +87,9 @@ impl Extras {
     /// Nothing: the ingestion, and the comparison of its rows.
     pub const NONE: Self = Self { again: false, round_trips: false };
 }
+
+/// How long a server may take to notice that a client is gone.
+const SETTLE: Duration = Duration::from_secs(20);
 
 /// One revision of an event, with the tables that must come of it. Made once per run: all trials share it.
 #[derive(Debug)]
@@ -120,6 +134,7 @@ impl TrialPlan {
             revisions: revisions.to_vec(),
             restarts: scenario.engine.restarts,
             timeout: scenario.engine.timeout.0,
+            memory_limit: scenario.engine.memory_limit,
             network: scenario.network,
             faults: scenario.faults.clone(),
             round_trips: None,
@@ -127,7 +142,10 @@ impl TrialPlan {
             limits: scenario.limits.clone(),
             reproduce: String::new(),
             keep: false,
+            side_by_side: false,
+            count_frames: false,
             engine: None,
+            settle: SETTLE,
             extras: Extras::ALL,
             in_set: None,
             background_errors: None,

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ab::{ComparisonRecord, InSet};
 use crate::oracle::Judgement;
+use crate::search::record::SearchRecord;
+use crate::selftest::SelfTest;
 use crate::stats::{Histogram, Metric, Stage};
 pub use crate::synth::rows::RowKind;
 
@@ -122,6 +124,32 @@ pub struct Ingestion {
     /// oracle `durable` needs, since a restarted engine would write again what was lost.
     #[serde(default)]
     pub interludes: Vec<Interlude>,
+    /// What passed on the wire to PostgreSQL, where a proxy could read it.
+    #[serde(default)]
+    pub wire: Option<WireCounts>,
+}
+
+/// Messages between the engine and PostgreSQL, over all connections of an ingestion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireCounts {
+    /// Messages that the engine sent, those of connecting and of ending a session included.
+    pub frames: u64,
+    /// COMMITs among them.
+    pub commits: u64,
+    /// ReadyForQuery replies.
+    pub round_trips: u64,
+}
+
+impl WireCounts {
+    /// What came after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            frames: self.frames - before.frames,
+            commits: self.commits - before.commits,
+            round_trips: self.round_trips - before.round_trips,
+        }
+    }
 }
 
 /// What was durable at a moment in mid-ingestion: after a fault had healed, or a process had died, and before work went on.
@@ -135,6 +163,13 @@ pub struct Interlude {
     pub laps_stored: BTreeMap<u64, u64>,
     /// Checkpoints by race.
     pub checkpoints: BTreeMap<u64, Checkpoint>,
+    /// `ingest_depth` of the event; `None`: no such event, or it was not read.
+    #[serde(default)]
+    pub ingest_depth: Option<String>,
+    /// Digest over every row's `xmin` (as [`Snapshot::xmin_digest`]), when an engine had finished the event while an older one
+    /// was stalled. What the older one does when it wakes is of the past: it may change no row.
+    #[serde(default)]
+    pub finished: Option<String>,
 }
 
 /// What must come out of an ingestion.
@@ -167,6 +202,9 @@ pub struct Attempt {
     pub cpu_system_us: u64,
     /// Peak resident memory (`wait4`), bytes.
     pub peak_rss_bytes: u64,
+    /// The limit that it ran under, where the scenario sets one.
+    #[serde(default)]
+    pub memory_limit: Option<MemoryLimited>,
     /// What its feed said in the end; `None` for an engine without a feed or one that did not end by itself.
     pub summary: Option<Summary>,
     /// Settings in force, as the feed's `started` line told them; empty for an engine without a feed.
@@ -188,6 +226,9 @@ pub struct Attempt {
     /// Lap batches written.
     #[serde(default)]
     pub batches: u64,
+    /// Rows of its committed units, where its feed told them all; `None`: it did not, or ended around a COMMIT.
+    #[serde(default)]
+    pub rows_told: Option<Changes>,
     /// Laps sent to PostgreSQL, committed or not, where the feed told.
     #[serde(default)]
     pub laps_sent: u64,
@@ -210,6 +251,15 @@ pub struct Attempt {
     pub stderr_tail: Vec<String>,
     /// Lines of the feed that could not be read.
     pub feed_errors: Vec<String>,
+}
+
+/// A process under a limit on its memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimited {
+    /// How it was limited, and to how much.
+    pub how: String,
+    /// What shows that it went past the limit, and so died; `None`: it did not.
+    pub past: Option<String>,
 }
 
 impl Attempt {
@@ -317,7 +367,7 @@ pub struct Checkpoint {
 }
 
 /// A fault that was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultRecord {
     /// When and what, as written: `before-commit#2 = db-kill for 500ms`.
     pub fault: String,
@@ -325,6 +375,21 @@ pub struct FaultRecord {
     pub fired: Option<Fired>,
     /// Why it did not fire, or cannot here.
     pub why_not: Option<String>,
+    /// What sort of reason that is, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
+}
+
+/// Why a fault did not fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// Its trigger did not come.
+    NotReached,
+    /// It was in force, and nothing met it.
+    NotMet,
+    /// It could not be carried out.
+    Failed,
 }
 
 /// The proof that a fault happened, and the only way to count one.
@@ -489,6 +554,12 @@ pub struct RunRecord {
     /// Whether the user stopped it.
     #[serde(default)]
     pub interrupted: bool,
+    /// What a search tried: of its trials only some are among `trials`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchRecord>,
+    /// What the harness's test of itself came to, where the run is one: its trials are then wrong on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftest: Option<SelfTest>,
     /// Exit code.
     pub exit: u8,
 }

@@ -1,10 +1,13 @@
 //! What happened in a trial, in a few plain sentences. Pure.
 
+use std::collections::BTreeSet;
+
 use contract::feed::StepReached;
 
 use super::measure;
 use super::record::{Attempt, Exit, FaultRecord, Ingestion, Purpose, RowKind, TrialRecord};
 use crate::format;
+use crate::oracle::durable;
 
 /// The story of a trial.
 #[must_use]
@@ -16,6 +19,9 @@ pub fn tell(record: &TrialRecord) -> Vec<String> {
             story.extend(ingestion.attempts.iter().enumerate().map(|(i, a)| tell_attempt(i, a)));
             story.push(tell_recovery(ingestion, &record.faults));
         }
+        story.extend(
+            durable::lost_meanwhile(ingestion).into_iter().map(|(after, races)| tell_loss(ingestion, after, &races)),
+        );
         for failed in ingestion.attempts.iter().flat_map(|a| &a.failed) {
             story.push(format!("race {} was given up: {} ({})", failed.race, failed.cause, failed.url));
         }
@@ -69,6 +75,19 @@ fn tell_ingestion(ingestion: &Ingestion) -> String {
     text
 }
 
+/// What had been acknowledged and was gone after a fault.
+fn tell_loss(ingestion: &Ingestion, after: &str, races: &BTreeSet<u64>) -> String {
+    let expected = ingestion.expected.get(&RowKind::Laps);
+    let laps: u64 = races.iter().filter_map(|race| expected?.get(race)).map(|group| group.rows).sum();
+    let names: Vec<String> = races.iter().map(u64::to_string).collect();
+    format!(
+        "acknowledged, and no longer there after {after}: {} laps of {} races ({})",
+        format::whole(laps),
+        format::whole(races.len() as u64),
+        names.join(", ")
+    )
+}
+
 /// What was lost, doubled and done twice, and how long it took from the fault to the end.
 fn tell_recovery(ingestion: &Ingestion, faults: &[FaultRecord]) -> String {
     let (mut lost, mut doubled) = (0, 0);
@@ -94,7 +113,7 @@ fn tell_recovery(ingestion: &Ingestion, faults: &[FaultRecord]) -> String {
         }
         _ => String::new(),
     };
-    format!("{} laps lost, {} doubled; {twice}{took}", format::whole(lost), format::whole(doubled))
+    format!("in the end {} laps lost, {} doubled; {twice}{took}", format::whole(lost), format::whole(doubled))
 }
 
 /// `unit 2 begun, 1,024 laps sent`: where a killed process was.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sandbox::postgres::{Down, Server, ServerUrl};
+use sandbox::postgres::{Down, Replication, Server, ServerUrl};
 use sandbox::proxy::{Effect, Hold, Keep, Rule, RuleId, Truncation};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::oneshot;
@@ -40,6 +40,8 @@ pub struct World<'a> {
     pub liverc: &'a Liverc,
     /// The small disk, or why there is none; `None`: no fault asks for it.
     pub disk: Option<&'a Result<Disk, String>>,
+    /// The standby, or why there is none; `None`: no fault asks for it.
+    pub standby: Option<Result<Replication, String>>,
 }
 
 /// Why an action cannot be carried out here.
@@ -81,8 +83,8 @@ pub enum Proof {
     Lock(oneshot::Receiver<(u64, String)>),
     /// It comes when PostgreSQL says that its disk is full: (CLOCK_MONOTONIC µs, how it was filled).
     DiskFull(u64, String),
-    /// It comes with the process's abort on an allocation that failed: (CLOCK_MONOTONIC µs, the limit).
-    Abort(u64, String),
+    /// It comes with the process's end for want of memory: CLOCK_MONOTONIC µs of the limit.
+    Memory(u64),
     /// It comes with the process's death by signal 9.
     Death,
 }
@@ -116,17 +118,14 @@ impl Healing {
     }
 }
 
-/// Lets a process have no more data than it has (`RLIMIT_DATA`: heap, stacks and other private writable memory). A cgroup's
-/// limit would be nearer to a full machine, but could not be set on a process that runs already without moving its pages.
-#[expect(unsafe_code, reason = "nix has no prlimit")]
-fn limit_memory(pid: u32) -> std::io::Result<u64> {
-    let process = i32::try_from(pid).map_err(std::io::Error::other)?;
-    let status = procfs::process::Process::new(process).and_then(|p| p.status()).map_err(std::io::Error::other)?;
-    let bytes = status.vmdata.ok_or_else(|| std::io::Error::other("the kernel does not tell VmData"))? * 1024;
-    let limit = nix::libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: the new limit is a live local, the old one is not asked for.
-    let set = unsafe { nix::libc::prlimit(process, nix::libc::RLIMIT_DATA, &raw const limit, std::ptr::null_mut()) };
-    if set == 0 { Ok(bytes) } else { Err(std::io::Error::last_os_error()) }
+/// How the standby follows that an action wants; `None`: it wants none.
+#[must_use]
+pub fn standby_for(action: Action) -> Option<Replication> {
+    match action {
+        Action::DbFailover => Some(Replication::Synchronous),
+        Action::DbFailoverAsync => Some(Replication::Asynchronous),
+        _ => None,
+    }
 }
 
 fn shown(at_us: u64, evidence: impl Into<String>) -> Proof {
@@ -149,7 +148,7 @@ impl World<'_> {
     pub async fn apply(
         &mut self,
         action: Action,
-        engine: &Engine,
+        engine: &mut Engine,
         lasts: Duration,
         held: Option<(&mut Option<Hold>, Moment)>,
     ) -> Result<Applied, Unsupported> {
@@ -217,13 +216,14 @@ impl World<'_> {
                 Err(Unsupported("it is raised by PostgreSQL itself, at a row or a commit".into()))
             }
             Action::OutOfMemory => {
+                let pid = engine.pid();
                 let limit =
-                    limit_memory(engine.pid()).map_err(|e| Unsupported(format!("no limit could be set: {e}")))?;
-                Ok(over(Proof::Abort(at, format!("its data was limited to the {} kB that it had", limit / 1024))))
+                    engine.memory().ok_or_else(|| Unsupported("the engine was started without a limit".into()))?;
+                limit.starve(pid).map_err(|e| Unsupported(format!("no limit on its memory could be set: {e}")))?;
+                Ok(over(Proof::Memory(at)))
             }
-            Action::DbFailover | Action::DbFailoverAsync => {
-                Err(Unsupported("failover to a standby is not built yet".into()))
-            }
+            Action::DbFailover => self.fail_over(at, Replication::Synchronous).await,
+            Action::DbFailoverAsync => self.fail_over(at, Replication::Asynchronous).await,
         }
     }
 
@@ -301,6 +301,29 @@ impl World<'_> {
         Ok(lasting(shown(at, evidence), Healing::Start))
     }
 
+    /// The primary is killed and the standby promoted; it answers under the primary's address when the world is healed.
+    async fn fail_over(&mut self, at: u64, wanted: Replication) -> Result<Applied, Unsupported> {
+        match self.standby.take() {
+            Some(Ok(found)) if found == wanted => {}
+            Some(Err(why)) => return Err(Unsupported(why)),
+            Some(Ok(_)) => return Err(Unsupported("a trial has one standby, and it is of the other kind".into())),
+            None => return Err(Unsupported("a trial has one standby, and it has taken over already".into())),
+        }
+        let over = self.server.fail_over().await?;
+        let missing = over.primary_at.bytes_since(over.standby_at);
+        let evidence = format!(
+            "the primary was killed ({}) with its log at {}; the standby, which had it up to {} ({missing} bytes less), was \
+             promoted within {} ms: timeline {} after {}, pg_is_in_recovery() is false",
+            over.primary.status,
+            over.primary_at,
+            over.standby_at,
+            over.promoted_within.as_millis(),
+            over.timeline,
+            over.primary_timeline,
+        );
+        Ok(lasting(shown(at, evidence), Healing::Start))
+    }
+
     /// PostgreSQL answers 53300 to every new connection of the engine, and its old ones are ended.
     async fn no_connections(&self, at: u64) -> Result<Applied, Unsupported> {
         self.connection_limit(0).await?;
@@ -363,7 +386,7 @@ impl World<'_> {
                     .map(str::to_owned);
                 said.and_then(|line| fired(*at, format!("{how}; PostgreSQL's log: {}", line.trim())))
             }
-            Proof::Death | Proof::Abort(..) => None,
+            Proof::Death | Proof::Memory(..) => None,
         })
     }
 

@@ -4,18 +4,20 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use sandbox::leftovers::{Identity, MOUNT_PREFIX, Registry, Thing, unmount};
 use sandbox::postgres::{Kind, Server};
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Size of the disk. A trial whose laps fit into what is left of it would never notice that it is full: so it is filled.
 const MEGABYTES: u32 = 64;
 
-/// The disk. [`Disk::remove`] takes it away; dropped, it is unmounted at least.
+/// The disk. [`Disk::remove`] takes it away; dropped, it is unmounted at least. Known to the next run should this one be killed.
 #[derive(Debug)]
 pub struct Disk {
     directory: PathBuf,
     tablespace: String,
-    mounted: bool,
+    /// A server still uses it.
+    stays: bool,
 }
 
 impl Disk {
@@ -32,10 +34,12 @@ impl Disk {
         if !nix::unistd::geteuid().is_root() {
             return Err("mounting a small disk needs root".into());
         }
-        let name = format!("harness_disk_{}_{trial}", std::process::id());
+        let name = format!("{MOUNT_PREFIX}{}-{trial}", Identity::own());
         let directory = std::env::temp_dir().join(&name);
-        std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-        let mut disk = Self { directory, tablespace: name, mounted: false };
+        let noted = Registry::own().note(Thing::Mount(directory.clone()));
+        noted.map_err(|e| format!("it cannot be written down what is about to be mounted: {e}"))?;
+        let disk = Self { directory, tablespace: name.replace('-', "_"), stays: false };
+        std::fs::create_dir_all(&disk.directory).map_err(|e| format!("{}: {e}", disk.directory.display()))?;
         let owner = server.postmaster().map_err(|e| e.to_string()).and_then(|pid| {
             use std::os::unix::fs::MetadataExt as _;
             std::fs::metadata(format!("/proc/{pid}")).map(|m| (m.uid(), m.gid())).map_err(|e| e.to_string())
@@ -44,7 +48,7 @@ impl Disk {
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&disk.directory).output();
         match mounted {
-            Ok(output) if output.status.success() => disk.mounted = true,
+            Ok(output) if output.status.success() => {}
             Ok(output) => {
                 return Err(format!("a tmpfs cannot be mounted: {}", String::from_utf8_lossy(&output.stderr).trim()));
             }
@@ -99,17 +103,22 @@ impl Disk {
         let sql = format!("DROP TABLESPACE IF EXISTS {}", self.tablespace);
         if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await {
             tracing::warn!(%error, "the tablespace of the small disk stays");
-            // Unmounting it under a server that still uses it would only hide it.
-            self.mounted = false;
+            // Unmounting it under a server that still uses it would only hide it. Without this run's server it is a leftover.
+            self.stays = true;
         }
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.mounted {
-            let _ = Command::new("umount").arg(&self.directory).output();
+        if self.stays {
+            return;
         }
-        let _ = std::fs::remove_dir(&self.directory);
+        match unmount(&self.directory) {
+            Ok(()) => Registry::own().forget(&Thing::Mount(self.directory.clone())),
+            Err(error) => {
+                tracing::warn!(%error, "a small disk is left over; `harness doctor --clean` removes it");
+            }
+        }
     }
 }

@@ -18,10 +18,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
 
+use super::memory::MemoryLimit;
 use crate::trial::record::Exit;
 
 /// How to start an engine: a command with placeholders already filled in, and its environment.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct EngineCommand {
     /// Program.
     pub program: PathBuf,
@@ -31,6 +32,8 @@ pub struct EngineCommand {
     pub env: BTreeMap<String, OsString>,
     /// Standard output and error are appended here.
     pub log: PathBuf,
+    /// A limit on its memory.
+    pub memory: Option<MemoryLimit>,
 }
 
 /// What a process did.
@@ -64,6 +67,7 @@ pub struct Engine {
     started_us: u64,
     events: mpsc::UnboundedReceiver<ProcessEvent>,
     ended: bool,
+    memory: Option<MemoryLimit>,
 }
 
 impl Engine {
@@ -71,12 +75,17 @@ impl Engine {
     ///
     /// # Errors
     /// When the program cannot be started or the log cannot be opened.
-    pub async fn start(command: EngineCommand) -> io::Result<Self> {
+    pub async fn start(mut command: EngineCommand) -> io::Result<Self> {
+        let memory = command.memory.take();
+        let mut process = process(&command)?;
+        if let Some(limit) = &memory {
+            limit.on_command(&mut process)?;
+        }
         let (started_tx, started_rx) = tokio::sync::oneshot::channel();
         let (events_tx, events) = mpsc::unbounded_channel();
         std::thread::Builder::new().name("engine-process".into()).spawn(move || {
             let own_peak = own_peak_rss();
-            match spawn(&command) {
+            match spawn(process) {
                 Err(e) => drop(started_tx.send(Err(e))),
                 Ok(pid) => {
                     let _ = started_tx.send(Ok((pid, crate::clock::monotonic_us())));
@@ -86,7 +95,7 @@ impl Engine {
         })?;
         let (pid, started_us) =
             started_rx.await.map_err(|_| io::Error::other("the thread that starts the engine died"))??;
-        Ok(Self { pid, started_us, events, ended: false })
+        Ok(Self { pid, started_us, events, ended: false, memory })
     }
 
     /// Process id.
@@ -99,6 +108,11 @@ impl Engine {
     #[must_use]
     pub fn started_us(&self) -> u64 {
         self.started_us
+    }
+
+    /// The limit on its memory, if it has one.
+    pub fn memory(&mut self) -> Option<&mut MemoryLimit> {
+        self.memory.as_mut()
     }
 
     /// The next thing that the process does.
@@ -135,11 +149,7 @@ impl Drop for Engine {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "pre_exec runs between fork and exec; only the async-signal-safe prctl and getppid are called"
-)]
-fn spawn(command: &EngineCommand) -> io::Result<Pid> {
+fn process(command: &EngineCommand) -> io::Result<Command> {
     let log = File::options().create(true).append(true).open(&command.log)?;
     let mut process = Command::new(&command.program);
     process
@@ -150,6 +160,14 @@ fn spawn(command: &EngineCommand) -> io::Result<Pid> {
         .stderr(log)
         // Ctrl-C on the terminal is the harness's to handle, not the engine's.
         .process_group(0);
+    Ok(process)
+}
+
+#[expect(
+    unsafe_code,
+    reason = "pre_exec runs between fork and exec; only the async-signal-safe prctl and getppid are called"
+)]
+fn spawn(mut process: Command) -> io::Result<Pid> {
     let parent = nix::unistd::getpid();
     // SAFETY: both calls are async-signal-safe and touch no memory of the parent.
     unsafe {
@@ -266,6 +284,7 @@ mod tests {
             args: vec!["-c".into(), script.into()],
             env: BTreeMap::new(),
             log: dir.join("log"),
+            memory: None,
         }
     }
 

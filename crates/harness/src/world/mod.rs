@@ -4,6 +4,7 @@ pub mod action;
 pub mod disk;
 pub mod engine;
 pub mod liverc;
+pub mod memory;
 mod misbehave;
 pub mod page;
 pub mod raised;

@@ -8,6 +8,7 @@ use sandbox::proxy::{self, Effect, Fired, Outcome, Phase, Protocol, Proxy, Rule,
 
 use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::scenario::Network;
+use crate::trial::record::WireCounts;
 
 /// How long a rule's effect on what is there may take to show.
 const SHOWS: Duration = Duration::from_secs(5);
@@ -133,6 +134,13 @@ impl Wires {
     #[must_use]
     pub fn round_trips(&self) -> Option<u64> {
         self.database.as_ref().map(|p| p.stats()).filter(|s| s.opaque == 0).map(|s| s.round_trips)
+    }
+
+    /// Messages to and from PostgreSQL so far, where the proxy could read them.
+    #[must_use]
+    pub fn counts(&self) -> Option<WireCounts> {
+        let stats = self.database.as_ref().map(|p| p.stats()).filter(|s| s.opaque == 0)?;
+        Some(WireCounts { frames: stats.frames_up, commits: stats.commits, round_trips: stats.round_trips })
     }
 
     /// A proxy.

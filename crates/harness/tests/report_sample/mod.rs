@@ -200,6 +200,8 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
         trials,
         comparison: None,
         interrupted: false,
+        search: None,
+        selftest: None,
         exit: 0,
     }
 }
@@ -240,6 +242,7 @@ pub fn hostile() -> RunRecord {
             evidence: "the feed shows mid-batch#2 and the process died of signal 9".to_string(),
         }),
         why_not: None,
+        missed: None,
     }];
     crashed.story = vec![
         "Unit 2 begun; 1,024 laps sent; killed at mid-batch.".to_string(),
@@ -294,6 +297,7 @@ pub fn hostile() -> RunRecord {
         fault: "mid-unit#1 = db-kill for 500ms".to_string(),
         fired: None,
         why_not: Some("step mid-unit was never reached: each unit had one batch".to_string()),
+        missed: None,
     }];
     let mut broken = trial(4, "before", 7.4);
     broken.broken = Some(format!("PostgreSQL at {} went away", secret_url()));

@@ -7,6 +7,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::settings::{KEYS, Key};
 
+const SOURCES: &str = "\
+A stronger source wins: default < profile < file (--config) < environment (INGEST_LAP_BATCH=700) < flag < roll-out flag
+< kill switch. INGEST_ROLLOUT=write_path,lap_batch=5000 switches cures on, to the value of `fast` or to the one named;
+INGEST_KILL=write_path switches them off, to the value of `before`; `all` stands for every cure.";
+
 /// Version and kind of build: who compares two builds must know whether one is a debug build.
 const VERSION: &str = if cfg!(debug_assertions) {
     concat!(env!("CARGO_PKG_VERSION"), " (debug build)")
@@ -42,6 +47,14 @@ pub fn command() -> Command {
                         .help("Host label of the track: canberra in canberra.liverc.com"),
                 )
                 .arg(json("Print the summary as JSON"))
+                .arg(
+                    Arg::new("metrics-file")
+                        .long("metrics-file")
+                        .env("INGEST_METRICS_FILE")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(std::path::PathBuf))
+                        .help("Write metrics to this file, for node_exporter's textfile collector; counters go on from it"),
+                )
                 .arg(database_url()),
         ))
         .subcommand(with_settings(
@@ -78,7 +91,10 @@ pub fn command() -> Command {
             ),
         )
         .subcommand(with_settings(
-            Command::new("settings").about("Prints every setting with its value and source").arg(json("Print JSON")),
+            Command::new("settings")
+                .about("Prints every setting with its value and source")
+                .arg(json("Print JSON"))
+                .after_help(SOURCES),
         ))
 }
 

@@ -37,8 +37,15 @@ fn print(verification: &Verification, json: bool) -> u8 {
             n => format!("{n} findings"),
         };
         report::print(&format!(
-            "{found}; looked at {} indexes, {} constraints, {} plans, {} events, {} races, {} laps of {} hashed races",
-            looked.indexes, looked.constraints, looked.plans, looked.events, looked.races, looked.laps, looked.hashed
+            "{found}; looked at {} indexes, {} constraints, {} triggers, {} plans, {} events, {} races, {} laps of {} hashed races",
+            looked.indexes,
+            looked.constraints,
+            looked.triggers,
+            looked.plans,
+            looked.events,
+            looked.races,
+            looked.laps,
+            looked.hashed
         ));
     }
     if findings.is_empty() { exit::COMPLETE } else { exit::FAILED }

@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
-use thiserror::Error;
 use tokio::time::Instant;
 
+pub use super::fetch_error::{Advice, FetchCause, FetchError};
 use super::gate::Gate;
 use super::html::check_whole;
 use super::{retry_after, urls};
+use crate::retry::{Retries, RetryPolicy};
 
 /// How pages are fetched. The default is polite, for the real site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// Longest time from the request to the head of the response, connecting included.
     pub first_byte_timeout: Duration,
+    /// Longest silence between two parts of a body.
+    pub silence_timeout: Duration,
     /// Longest time from the head of the response to the end of its body.
     pub body_timeout: Duration,
     /// Largest page, in bytes after decompression.
@@ -33,12 +35,8 @@ pub struct ClientSettings {
     pub max_in_flight: usize,
     /// Least time between the starts of two requests to one host.
     pub min_delay: Duration,
-    /// Attempts at one page, the first included.
-    pub max_attempts: u32,
-    /// Wait before the second attempt; doubled for each that follows, with jitter.
-    pub retry_delay: Duration,
-    /// Longest wait between two attempts, unless the host asks for a longer one.
-    pub retry_delay_cap: Duration,
+    /// How often and how long a page is tried again.
+    pub retry: RetryPolicy,
     /// Longest wait that a host may ask for by `Retry-After`; where it asks for more, the page fails at once.
     pub max_retry_after: Duration,
 }
@@ -49,13 +47,17 @@ impl Default for ClientSettings {
             user_agent: concat!("ingest/", env!("CARGO_PKG_VERSION"), " (race results reader)").to_owned(),
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             max_body: 16 * 1024 * 1024,
             max_in_flight: 1,
             min_delay: Duration::from_secs(1),
-            max_attempts: 5,
-            retry_delay: Duration::from_millis(250),
-            retry_delay_cap: Duration::from_secs(10),
+            retry: RetryPolicy {
+                attempts: 5,
+                base: Duration::from_millis(250),
+                cap: Duration::from_secs(10),
+                budget: Duration::from_secs(120),
+            },
             max_retry_after: Duration::from_secs(120),
         }
     }
@@ -82,83 +84,6 @@ pub struct Page {
     pub elapsed: Duration,
 }
 
-/// What to do about a failed fetch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
-    /// The transfer broke: try again at once.
-    RetryNow,
-    /// The host is not well, or asks for a pause (its length, if it said so).
-    RetryLater(Option<Duration>),
-    /// Trying again will not help.
-    Permanent,
-}
-
-/// Why a fetch failed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum FetchCause {
-    /// No connection.
-    #[error("cannot connect ({0}); check the network and the address")]
-    Connect(String),
-    /// Too slow.
-    #[error("{what} took longer than {} s", limit.as_secs_f64())]
-    Timeout {
-        /// Which part.
-        what: &'static str,
-        /// The limit.
-        limit: Duration,
-    },
-    /// The transfer broke.
-    #[error("the transfer broke ({0})")]
-    Broken(String),
-    /// The page has no `</html>`: a connection that was cut looks like this where no length was declared.
-    #[error("the page came cut short: {0}")]
-    CutShort(String),
-    /// 404 or 410.
-    #[error("there is no such page (HTTP {0}); check the track and the id")]
-    NotFound(u16),
-    /// Another status that is not success.
-    #[error("the host answered HTTP {0}")]
-    Status(u16),
-    /// The host asks for a pause that is longer than we wait.
-    #[error("the host asks to be left alone for {} s more; try again after that", wait.as_secs())]
-    Closed {
-        /// What is left of it.
-        wait: Duration,
-    },
-    /// The page is too large.
-    #[error("the page is larger than {limit} bytes, the limit; raise it if that is right")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
-    /// Something else than a page.
-    #[error("the host sent {content_type:?} where a page was asked for")]
-    NotHtml {
-        /// Header `Content-Type`.
-        content_type: String,
-    },
-    /// A redirection to another host, or too many.
-    #[error("redirected elsewhere ({0}); check the address")]
-    Redirect(String),
-    /// No URL.
-    #[error("not a URL ({0})")]
-    BadUrl(String),
-}
-
-/// A failed fetch.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("cannot fetch {url} ({attempts} attempt{}): {cause}", if *attempts == 1 { "" } else { "s" })]
-pub struct FetchError {
-    /// The URL, without credentials.
-    pub url: String,
-    /// Attempts made.
-    pub attempts: u32,
-    /// What happened.
-    pub cause: FetchCause,
-    /// What to do.
-    pub advice: Advice,
-}
-
 /// What a client has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
@@ -182,6 +107,18 @@ struct Shared {
     requests: AtomicU64,
     in_flight: AtomicU64,
     max_in_flight: AtomicU64,
+    observer: OnceLock<Observer>,
+}
+
+/// What is told of each request: how long it took, and the size of the page or why there is none.
+pub type OnRequest = dyn Fn(Duration, Result<usize, &FetchCause>) + Send + Sync;
+
+struct Observer(Box<OnRequest>);
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// Installs the process's TLS provider (ring). Harmless when there is one already.
@@ -209,6 +146,7 @@ impl Client {
             requests: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             max_in_flight: AtomicU64::new(0),
+            observer: OnceLock::new(),
         };
         Ok(Self { http, shared: Arc::new(shared) })
     }
@@ -217,6 +155,11 @@ impl Client {
     #[must_use]
     pub fn settings(&self) -> &ClientSettings {
         &self.shared.settings
+    }
+
+    /// Tells of every request from now on, to the first who asks.
+    pub fn on_request(&self, told: impl Fn(Duration, Result<usize, &FetchCause>) + Send + Sync + 'static) {
+        let _ = self.shared.observer.set(Observer(Box::new(told)));
     }
 
     /// What it has done so far.
@@ -254,27 +197,25 @@ impl Client {
         mut on_retry: impl FnMut(&FetchError, Duration),
     ) -> Result<Page, FetchError> {
         let settings = &self.shared.settings;
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(settings.retry_delay)
-            .with_max_delay(settings.retry_delay_cap)
-            .with_max_times(usize::try_from(settings.max_attempts.saturating_sub(1)).unwrap_or(usize::MAX))
-            .with_jitter()
-            .build();
-        let mut attempts = 0;
+        let mut retries = Retries::new(settings.retry);
         loop {
-            attempts += 1;
             let mut error = match self.fetch(url).await {
-                Ok(page) => return Ok(Page { attempts, ..page }),
+                Ok(page) => return Ok(Page { attempts: retries.failures() + 1, ..page }),
                 Err(error) => error,
             };
-            error.attempts = attempts;
-            let Some(backoff) = waits.next() else { return Err(error) };
-            let wait = match error.advice {
-                Advice::Permanent => return Err(error),
-                Advice::RetryNow if attempts == 1 => Duration::ZERO,
-                Advice::RetryNow | Advice::RetryLater(None) => backoff,
-                Advice::RetryLater(Some(asked)) if asked > settings.max_retry_after => return Err(error),
-                Advice::RetryLater(Some(asked)) => asked.max(backoff),
+            let asked = match error.advice {
+                Advice::RetryLater(Some(asked)) => Some(asked),
+                _ => None,
+            };
+            let backoff = retries.failed(asked);
+            error.attempts = retries.failures();
+            let wait = match (error.advice, backoff) {
+                (Advice::Permanent | Advice::NextCall, _) | (_, None) => return Err(error),
+                (Advice::RetryNow, Some(_)) if error.attempts == 1 => Duration::ZERO,
+                (Advice::RetryLater(_), Some(_)) if asked.is_some_and(|a| a > settings.max_retry_after) => {
+                    return Err(error);
+                }
+                (_, Some(backoff)) => backoff,
             };
             on_retry(&error, wait);
             tokio::time::sleep(wait).await;
@@ -290,23 +231,35 @@ impl Client {
             .map_err(|wait| (FetchCause::Closed { wait }, Advice::RetryLater(Some(wait))))?;
         let in_flight = InFlight::enter(&self.shared);
         let begin = Instant::now();
+        let answer = self.answer(url, &gate).await;
+        let elapsed = begin.elapsed();
+        drop((in_flight, permit));
+        if let Some(observer) = self.shared.observer.get() {
+            observer.0(elapsed, answer.as_ref().map(|(_, bytes)| *bytes).map_err(|(cause, _)| cause));
+        }
+        let (text, bytes) = answer?;
+        Ok(Page { text, bytes, attempts: 1, elapsed })
+    }
+
+    /// The text of a page, and its size.
+    async fn answer(&self, url: Url, gate: &Gate) -> Result<(String, usize), (FetchCause, Advice)> {
+        let settings = &self.shared.settings;
         let response = tokio::time::timeout(settings.first_byte_timeout, self.http.get(url).send())
             .await
             .map_err(|_| timed_out("the answer", settings.first_byte_timeout))?
             .map_err(|e| send_error(e, settings.connect_timeout))?;
-        check_head(&response, &gate)?;
-        let body = tokio::time::timeout(settings.body_timeout, read_body(response, settings.max_body))
+        check_head(&response, gate)?;
+        let body = read_body(response, settings.max_body, settings.silence_timeout);
+        let body = tokio::time::timeout(settings.body_timeout, body)
             .await
             .map_err(|_| timed_out("the body", settings.body_timeout))??;
-        let elapsed = begin.elapsed();
-        drop((in_flight, permit));
         let bytes = body.len();
         let text = match String::from_utf8(body) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         };
         check_whole(&text).map_err(|e| (FetchCause::CutShort(e.to_string()), Advice::RetryNow))?;
-        Ok(Page { text, bytes, attempts: 1, elapsed })
+        Ok((text, bytes))
     }
 
     fn gate(&self, url: &Url) -> Arc<Gate> {
@@ -388,7 +341,7 @@ fn check_head(response: &Response, gate: &Gate) -> Result<(), (FetchCause, Advic
     if status.is_success() {
         let content_type = header(response.headers(), &CONTENT_TYPE).to_ascii_lowercase();
         let text = content_type.is_empty() || content_type.starts_with("text/") || content_type.contains("html");
-        return if text { Ok(()) } else { Err((FetchCause::NotHtml { content_type }, Advice::Permanent)) };
+        return if text { Ok(()) } else { Err((FetchCause::NotHtml { content_type }, Advice::NextCall)) };
     }
     let wait = retry_after::parse(header(response.headers(), &RETRY_AFTER), Timestamp::now());
     let advice = match status {
@@ -414,15 +367,16 @@ fn header<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> &'a
 }
 
 /// Reads a body as it comes, so that one that is too large is not held first.
-async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, (FetchCause, Advice)> {
-    let too_large = || (FetchCause::TooLarge { limit }, Advice::Permanent);
+async fn read_body(mut response: Response, limit: usize, silence: Duration) -> Result<Vec<u8>, (FetchCause, Advice)> {
+    let too_large = || (FetchCause::TooLarge { limit }, Advice::NextCall);
     let declared = response.content_length().and_then(|l| usize::try_from(l).ok()).unwrap_or(0);
     if declared > limit {
         return Err(too_large());
     }
     let mut body = Vec::with_capacity(declared);
     loop {
-        let chunk = response.chunk().await;
+        let chunk = tokio::time::timeout(silence, response.chunk()).await;
+        let chunk = chunk.map_err(|_| timed_out("the next part of the body", silence))?;
         let chunk = chunk.map_err(|e| (FetchCause::Broken(chain(&e.without_url())), Advice::RetryNow))?;
         let Some(chunk) = chunk else { return Ok(body) };
         if body.len() + chunk.len() > limit {

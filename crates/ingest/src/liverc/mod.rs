@@ -8,6 +8,7 @@ pub mod describe;
 pub mod entry_list;
 pub mod error;
 pub mod event_page;
+mod fetch_error;
 mod gate;
 mod html;
 pub mod kind;

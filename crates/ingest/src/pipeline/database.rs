@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use contract::feed::{Failed, Record, Retry};
 
+use super::source::Again;
 use super::{Run, RunError};
-use crate::error::{Remedy, chain};
-use crate::metrics::Metrics;
+use crate::error::{CauseKind, Remedy, chain};
 use crate::probe::micros;
 use crate::retry::Retries;
 use crate::store::{self, EventLock, Session, StoreError};
@@ -49,7 +49,7 @@ impl Run {
                 Err(error) => error,
             };
             let Some(wait) = pause(&mut retries, &error) else { return Err(error.into()) };
-            self.tell_retry("lock", None, retries.failures(), micros(wait), &error);
+            self.tell_retry("lock", None, again(&retries, wait, &error));
             tokio::time::sleep(wait).await;
         }
     }
@@ -80,14 +80,15 @@ impl Run {
                 Err(error) => error,
             };
             let Some(wait) = pause(&mut retries, &error) else { return Err(error.into()) };
-            self.tell_retry(what, None, retries.failures(), micros(wait), &error);
+            self.tell_retry(what, None, again(&retries, wait, &error));
             tokio::time::sleep(wait).await;
         }
     }
 
     /// Records a race that is given up.
-    pub(super) async fn give_up(&self, failed: Failed) -> Result<(), RunError> {
-        tracing::error!(race = failed.race, url = failed.url, cause = failed.cause, "race given up");
+    pub(super) async fn give_up(&self, failed: Failed, kind: CauseKind) -> Result<(), RunError> {
+        let Failed { race, url, cause, retry } = &failed;
+        tracing::error!(event = self.event, race, url, kind = kind.name(), cause, retry, "race given up");
         let (one, fence, event) = (std::slice::from_ref(&failed), self.lock().fence(), self.event);
         self.in_database("failed race", |mut session| async move {
             store::fail_races(&mut session, event, fence, one).await?;
@@ -95,16 +96,33 @@ impl Run {
         })
         .await?;
         self.probe.record(|| Record::Failed(failed.clone()));
+        self.metrics.race_failed(kind);
         self.tally().summary.failed.push(failed);
         Ok(())
     }
 
-    pub(super) fn tell_retry(&self, what: &str, id: Option<u64>, attempt: u32, wait_us: u64, error: &StoreError) {
-        let cause = chain(error);
-        Metrics::count(&self.metrics.retries);
-        tracing::warn!(what, id, attempt, wait_us, cause, "failed; trying again");
+    /// Tells the log, the feed and the metrics that something failed and is tried again. `id`: the race or the unit.
+    pub(super) fn tell_retry(&self, what: &str, id: Option<u64>, again: Again) {
+        let Again { cause, kind, attempt, wait } = again;
+        let wait_us = micros(wait);
+        self.metrics.retry(kind);
+        tracing::warn!(
+            event = self.event,
+            what,
+            id,
+            attempt,
+            wait_us,
+            kind = kind.name(),
+            cause,
+            "failed; trying again"
+        );
         self.probe.record(|| Record::Retry(Retry { what: what.to_owned(), id, attempt, wait_us, cause }));
     }
+}
+
+/// An attempt in the database that failed and is followed by another.
+pub(super) fn again(retries: &Retries, wait: Duration, error: &StoreError) -> Again {
+    Again { cause: chain(error), kind: error.kind(), attempt: retries.failures(), wait }
 }
 
 /// How long to wait before an error's work is tried again, if it is.

@@ -1,16 +1,17 @@
 //! From listed races to checked ones: fetched side by side, read off the async threads, given on in the page's order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::Step;
-use contract::feed::{Failed, RaceStages, Record, Retry, Warning};
+use contract::feed::{Failed, RaceStages, Record, Warning};
 use futures::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Run;
-use super::source::SourceError;
+use super::source::{Again, SourceError};
+use crate::error::CauseKind;
 use crate::model::ListedRace;
 use crate::probe::{At, micros};
 use crate::store::UnitRace;
@@ -26,6 +27,8 @@ pub(super) enum Fetched {
     Failed {
         /// As it is recorded.
         failed: Failed,
+        /// Kind of its cause.
+        kind: CauseKind,
         /// The host is not to be had at all.
         host_down: bool,
     },
@@ -50,6 +53,7 @@ pub(super) fn races(run: &Arc<Run>, listed: Vec<ListedRace>) -> impl Stream<Item
         async move {
             let failed = |cause: String| Fetched::Failed {
                 failed: Failed { race: listed.id, url: run.source.race_url(listed.id), cause, retry: true },
+                kind: CauseKind::Other,
                 host_down: false,
             };
             let task = tokio::spawn(one(Arc::clone(&run), listed.clone(), in_flight));
@@ -65,25 +69,26 @@ pub(super) fn races(run: &Arc<Run>, listed: Vec<ListedRace>) -> impl Stream<Item
 
 async fn one(run: Arc<Run>, listed: ListedRace, in_flight: Arc<Semaphore>) -> Fetched {
     let race = listed.id;
-    let failed = |cause, retry, host_down| {
+    let failed = |cause, kind, retry| {
         let url = run.source.race_url(race);
-        Fetched::Failed { failed: Failed { race, url, cause, retry }, host_down }
+        Fetched::Failed { failed: Failed { race, url, cause, retry }, kind, host_down: false }
     };
     let begun = Instant::now();
     let mut attempts = 0;
     let mut look = 1;
     loop {
         let page = {
-            let Ok(_permit) = in_flight.acquire().await else { return failed("stopped".to_owned(), true, false) };
-            let mut on_retry = |cause, attempt, wait: std::time::Duration| {
-                run.probe.record(|| retry(race, attempt, micros(wait), cause));
+            let Ok(_permit) = in_flight.acquire().await else {
+                return failed("stopped".to_owned(), CauseKind::Other, true);
             };
+            let mut on_retry = |again| run.tell_retry("fetch", Some(race), again);
             run.source.race(race, &mut on_retry).await
         };
         let page = match page {
             Ok(page) => page,
-            Err(SourceError { cause, remedy, host_down, .. }) => {
-                return failed(cause, remedy.worth_retrying(), host_down);
+            Err(SourceError { url, cause, kind, remedy, host_down }) => {
+                let failed = Failed { race, url, cause, retry: remedy.worth_retrying() };
+                return Fetched::Failed { failed, kind, host_down };
             }
         };
         run.probe.reach(Step::RaceFetched, At { race: Some(race), ..At::default() });
@@ -96,25 +101,24 @@ async fn one(run: Arc<Run>, listed: ListedRace, in_flight: Arc<Semaphore>) -> Fe
         let parse_us = micros(parsing.elapsed());
         let parsed = match parsed {
             Ok(Ok(Ok(parsed))) => parsed,
-            Ok(Ok(Err(e))) => return failed(crate::error::chain(&e), false, false),
+            Ok(Ok(Err(e))) => return failed(crate::error::chain(&e), e.kind(), false),
             Ok(Err((cause, again))) if again && look < LOOKS => {
                 look += 1;
-                run.probe.record(|| retry(race, attempts, 0, cause));
+                let again = Again { cause, kind: CauseKind::Unreadable, attempt: attempts, wait: Duration::ZERO };
+                run.tell_retry("fetch", Some(race), again);
                 continue;
             }
-            Ok(Err((cause, again))) => return failed(cause, again, false),
-            Err(e) => return failed(format!("the reader of the page gave up: {e}"), false, false),
+            Ok(Err((cause, again))) => return failed(cause, CauseKind::Unreadable, again),
+            Err(e) => return failed(format!("the reader of the page gave up: {e}"), CauseKind::Other, false),
         };
         run.probe.reach(Step::RaceParsed, At { race: Some(race), ..At::default() });
         let laps = parsed.race().lap_count() as u64;
         run.probe.record(|| Record::Race(RaceStages { race, fetch_us, parse_us, page_bytes, laps, attempts }));
+        run.in_progress.made();
+        tracing::info!(event = run.event, race, attempts, page_bytes, laps, fetch_us, parse_us, "race read");
         for text in &parsed.race().warnings {
             run.probe.record(|| Record::Warning(Warning { race, text: text.clone() }));
         }
         return Fetched::Race(Box::new(parsed));
     }
-}
-
-pub(super) fn retry(id: u64, attempt: u32, wait_us: u64, cause: String) -> Record {
-    Record::Retry(Retry { what: "fetch".to_owned(), id: Some(id), attempt, wait_us, cause })
 }

@@ -13,18 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use contract::Step;
-use contract::feed::{Record, Started, Summary};
+use contract::feed::{Changes, Counts, Record, Started, Summary};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use source::{Canned, RacePage, Source, SourceError};
+pub use source::{Again, Canned, RacePage, Source, SourceError};
 use tally::Tally;
 pub use units::{Former, ReadyUnit};
 
 use crate::error::{Remedy, chain};
-use crate::metrics::Metrics;
+use crate::metrics::{EventProgress, Metrics};
 use crate::model::{Entry, Event, ListedRace};
 use crate::probe::{EVENT, Probe, micros};
 use crate::settings::Settings;
@@ -93,6 +93,7 @@ pub struct Run {
     settings: Settings,
     probe: Arc<Probe>,
     metrics: Arc<Metrics>,
+    in_progress: EventProgress,
     lock: OnceLock<EventLock>,
     tally: Mutex<Tally>,
     sessions: Mutex<Vec<Session>>,
@@ -104,8 +105,12 @@ impl Run {
     #[must_use]
     pub fn new(event: u64, store: Store, source: Source, settings: Settings, probe: Arc<Probe>) -> Self {
         let metrics = Arc::clone(store.metrics());
+        probe.count_in(&metrics);
+        source.count_in(&metrics);
+        let in_progress = metrics.event_begun();
         let (lock, tally, sessions) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        Self { event, store, source, settings, probe, metrics, lock, tally, sessions, stop: CancellationToken::new() }
+        let stop = CancellationToken::new();
+        Self { event, store, source, settings, probe, metrics, in_progress, lock, tally, sessions, stop }
     }
 
     /// Cancelled, it ends the run: units that are being written are finished, nothing else is begun.
@@ -149,6 +154,8 @@ impl Run {
         let mut summary = run.summary(result);
         summary.total_us = micros(begun.elapsed());
         run.probe.record(|| Record::Summary(Box::new(summary.clone())));
+        run.in_progress.ended(u8::try_from(summary.exit).unwrap_or(contract::exit::FAILED));
+        run.log_end(&summary);
         run.close_sessions().await;
         if let Some(lock) = run.lock.get() {
             lock.release().await;
@@ -169,19 +176,34 @@ impl Run {
                 Ok((store::record_event(&mut session, page, fence, in_doubt).await?, session))
             })
             .await?;
-        {
-            let mut tally = run.tally();
-            tally.summary.removed = recorded.removed;
-            tally.summary.rows += recorded.changes;
-        }
+        run.tally().summary.removed = recorded.removed;
+        run.changed(recorded.changes);
+        run.in_progress.made();
         let new_entries = run.entries(&event, &recorded).await?;
         let left = run.left(&event, &recorded);
         let result = Self::races(run, left, &recorded).await;
         run.end(&event, &new_entries, result).await
     }
 
-    fn on_retry(&self) -> impl FnMut(String, u32, std::time::Duration) + Send + '_ {
-        |cause, attempt, wait| self.probe.record(|| fetch::retry(self.event, attempt, micros(wait), cause))
+    fn on_retry(&self) -> impl FnMut(Again) + Send + '_ {
+        |again| self.tell_retry("fetch", Some(self.event), again)
+    }
+
+    fn log_end(&self, summary: &Summary) {
+        let Summary { exit, listed, written, skipped, removed, total_us, .. } = *summary;
+        let (failed, error) = (summary.failed.len(), summary.error.as_deref());
+        tracing::info!(
+            event = self.event,
+            exit,
+            listed,
+            written,
+            skipped,
+            removed,
+            failed,
+            total_us,
+            error,
+            "ingestion ended"
+        );
     }
 
     /// Fetches and writes the entry list, where that has yet to be done. Returns the entries that are new.
@@ -203,7 +225,8 @@ impl Run {
             })
             .await?;
         self.probe.reach(Step::EntriesWritten, EVENT);
-        self.tally().summary.rows.entries += written.counts;
+        self.changed(Changes { entries: written.counts, ..Changes::default() });
+        self.in_progress.made();
         Ok(written.inserted)
     }
 
@@ -228,7 +251,9 @@ impl Run {
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         let halt = run.stop.child_token();
         let mut writers = JoinSet::new();
-        for _ in 0..run.settings.writers {
+        // Each keeps a connection, and one must be left for whatever else is written meanwhile.
+        let most = run.store.allowance().allowed().saturating_sub(1).max(1);
+        for _ in 0..run.settings.writers.min(most) {
             writers.spawn(Self::write_units(Arc::clone(run), Arc::clone(&queue), halt.clone()));
         }
         drop(queue); // the writers hold it: with the last of them gone, sending fails instead of waiting for ever
@@ -298,19 +323,17 @@ impl Run {
                     run.tally().summary.fetched += 1;
                     let checkpoint = recorded.checkpoints.get(&race.race().listed.id);
                     race.set_stored(checkpoint.is_some_and(|c| c.stored));
-                    let equal = checkpoint.is_some_and(|c| {
-                        c.stored && c.state == Some(State::Written) && c.hash.as_ref() == Some(race.hash())
-                    });
+                    let equal = checkpoint.is_some_and(|c| c.speaks_of(&race));
                     if equal && run.settings.unit.skip_unchanged {
-                        run.tally().left_out(&race);
+                        run.left_out(&race);
                         continue;
                     }
                     former.push(*race)
                 }
-                Some(Fetched::Failed { failed, host_down }) => {
+                Some(Fetched::Failed { failed, kind, host_down }) => {
                     failures = if failed.retry && host_down { failures + 1 } else { 0 };
                     let cause = failed.cause.clone();
-                    run.give_up(failed).await?;
+                    run.give_up(failed, kind).await?;
                     if failures >= HOST_PATIENCE {
                         if let Some(unit) = former.finish() {
                             let _ = units.send(unit).await;
@@ -366,11 +389,9 @@ impl Run {
             Ok(completion) => completion,
             Err(error) => return result.and(Err(error)),
         };
-        {
-            let mut tally = self.tally();
-            tally.summary.rows.entries.updated += relinked;
-            tally.summary.ambiguous_entries = ambiguous;
-        }
+        let entries = Counts { updated: relinked, ..Counts::default() };
+        self.changed(Changes { entries, ..Changes::default() });
+        self.tally().summary.ambiguous_entries = ambiguous;
         if !whole {
             return result;
         }
@@ -402,7 +423,7 @@ impl Run {
         summary.lap_batch =
             if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
         summary.pool_peak = self.metrics.pool_peak.load(Ordering::Relaxed);
-        summary.pool_size = self.settings.database.pool_size;
+        summary.pool_size = self.store.allowance().allowed();
         summary
     }
 }

@@ -1,12 +1,13 @@
 //! Where races come from: LiveRC, or memory in tests and benches.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::error::{Remedy, chain};
+use crate::error::{CauseKind, Remedy, chain};
 use crate::liverc::client::{Advice, FetchCause};
 use crate::liverc::{Client, ClientSettings, FetchError, LivercUrls, PageError, entry_list, event_page, parse_race};
+use crate::metrics::Metrics;
 use crate::model::{Entry, Event, ListedRace, Race};
 use crate::retry::RetryPolicy;
 use crate::settings::LivercSettings;
@@ -19,6 +20,8 @@ pub struct SourceError {
     pub url: String,
     /// Cause chain.
     pub cause: String,
+    /// Kind of the cause.
+    pub kind: CauseKind,
     /// What to do.
     pub remedy: Remedy,
     /// The host is not to be had, whatever the page.
@@ -90,8 +93,21 @@ impl Canned {
     }
 }
 
-/// How a failed attempt that is followed by another is told: cause, attempt, wait.
-pub type OnRetry<'a> = &'a mut (dyn FnMut(String, u32, Duration) + Send);
+/// A failed attempt that is followed by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// Cause chain.
+    pub cause: String,
+    /// Its kind.
+    pub kind: CauseKind,
+    /// Which attempt failed, from 1.
+    pub attempt: u32,
+    /// Pause before the next one.
+    pub wait: Duration,
+}
+
+/// Whoever is told of it.
+pub type OnRetry<'a> = &'a mut (dyn FnMut(Again) + Send);
 
 impl Source {
     /// LiveRC, as the settings say.
@@ -103,13 +119,12 @@ impl Source {
         let client = ClientSettings {
             connect_timeout: settings.connect_timeout,
             first_byte_timeout: settings.read_timeout,
+            silence_timeout: settings.read_timeout,
             body_timeout: settings.page_timeout,
             max_body: usize::try_from(settings.max_page).unwrap_or(usize::MAX),
             max_in_flight: settings.max_in_flight as usize,
             min_delay: settings.min_delay,
-            max_attempts: retry.attempts,
-            retry_delay: retry.base,
-            retry_delay_cap: retry.cap,
+            retry: *retry,
             max_retry_after: retry.budget,
             ..ClientSettings::default()
         };
@@ -123,6 +138,14 @@ impl Source {
         match self {
             Self::Site { urls, .. } => urls.race(race),
             Self::Canned(_) => format!("memory:race/{race}"),
+        }
+    }
+
+    /// Counts the requests.
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        if let Self::Site { client, .. } = self {
+            let metrics = Arc::clone(metrics);
+            client.on_request(move |took, answer| metrics.request(took, answer.map_err(FetchCause::kind)));
         }
     }
 
@@ -151,7 +174,8 @@ impl Source {
                 match event.id {
                     Some(other) if other != id => {
                         let cause = format!("the page is of event {other}; fetch it again");
-                        Err(SourceError { url, cause, remedy: Remedy::RetryLater(None), host_down: false })
+                        let (kind, remedy) = (CauseKind::Unreadable, Remedy::RetryLater(None));
+                        Err(SourceError { url, cause, kind, remedy, host_down: false })
                     }
                     _ => Ok(event.into_event(urls.track(), id)),
                 }
@@ -159,6 +183,7 @@ impl Source {
             Self::Canned(canned) => locked(&canned.event).clone().ok_or_else(|| SourceError {
                 url: format!("memory:event/{id}"),
                 cause: "no such event".to_owned(),
+                kind: CauseKind::NotFound,
                 remedy: Remedy::Stop,
                 host_down: false,
             }),
@@ -218,7 +243,10 @@ impl RacePage {
 }
 
 async fn fetch_raw(client: &Client, url: &str, on_retry: OnRetry<'_>) -> Result<crate::liverc::Page, FetchError> {
-    client.fetch_with_retries(url, |error, wait| on_retry(chain(error), error.attempts, wait)).await
+    let told = |error: &FetchError, wait| {
+        on_retry(Again { cause: chain(error), kind: error.cause.kind(), attempt: error.attempts, wait });
+    };
+    client.fetch_with_retries(url, told).await
 }
 
 async fn fetch(client: &Client, url: &str, on_retry: OnRetry<'_>) -> Result<crate::liverc::Page, SourceError> {
@@ -229,13 +257,14 @@ fn unfetched(error: &FetchError) -> SourceError {
     let remedy = match error.advice {
         Advice::RetryNow => Remedy::RetryNow,
         Advice::RetryLater(wait) => Remedy::RetryLater(wait),
+        Advice::NextCall => Remedy::RetryLater(None),
         Advice::Permanent => Remedy::BadRace,
     };
     let host_down = matches!(error.cause, FetchCause::Connect(_) | FetchCause::Closed { .. });
-    SourceError { url: error.url.clone(), cause: chain(error), remedy, host_down }
+    SourceError { url: error.url.clone(), cause: chain(error), kind: error.cause.kind(), remedy, host_down }
 }
 
 fn unreadable(url: &str, error: &PageError) -> SourceError {
     let remedy = if error.worth_fetching_again() { Remedy::RetryLater(None) } else { Remedy::BadRace };
-    SourceError { url: url.to_owned(), cause: chain(error), remedy, host_down: false }
+    SourceError { url: url.to_owned(), cause: chain(error), kind: CauseKind::Unreadable, remedy, host_down: false }
 }

@@ -1,7 +1,8 @@
-//! What a run has done so far.
+//! What a run has done so far: for its summary, and for the metrics of the process.
 
-use contract::feed::{Counts, Summary};
+use contract::feed::{Changes, Counts, Summary};
 
+use super::Run;
 use crate::store::{UnitOutcome, UnitRace};
 
 /// The summary as it grows.
@@ -10,19 +11,33 @@ pub(super) struct Tally {
     pub(super) summary: Summary,
 }
 
-impl Tally {
+impl Run {
+    /// Rows were changed, or found unchanged.
+    pub(super) fn changed(&self, rows: Changes) {
+        self.tally().summary.rows += rows;
+        self.metrics.add_rows(&rows);
+    }
+
     /// Races were written.
-    pub(super) fn wrote(&mut self, races: &[UnitRace], outcome: &UnitOutcome) {
-        self.summary.written += races.len() as u64;
-        self.summary.rows += outcome.changes;
+    pub(super) fn wrote(&self, races: &[UnitRace], drivers: Counts, outcome: &UnitOutcome) {
+        self.tally().summary.written += races.len() as u64;
+        self.metrics.races_written(races.len() as u64);
+        let mut rows = outcome.changes;
+        rows.drivers += drivers;
+        self.changed(rows);
+        self.in_progress.made();
     }
 
     /// A race is equal to what is stored and is not written.
-    pub(super) fn left_out(&mut self, race: &UnitRace) {
-        self.summary.skipped += 1;
+    pub(super) fn left_out(&self, race: &UnitRace) {
+        self.tally().summary.skipped += 1;
+        self.metrics.race_unchanged();
         let unchanged = |unchanged: usize| Counts { unchanged: unchanged as u64, ..Counts::default() };
-        self.summary.rows.races += unchanged(1);
-        self.summary.rows.results += unchanged(race.race().results.len());
-        self.summary.rows.laps += unchanged(race.race().lap_count());
+        self.changed(Changes {
+            races: unchanged(1),
+            results: unchanged(race.race().results.len()),
+            laps: unchanged(race.race().lap_count()),
+            ..Changes::default()
+        });
     }
 }

@@ -1,13 +1,12 @@
 //! Units into the database: tried whole, tried again, settled when a commit is in doubt, replayed race by race when one
 //! is bad.
 
-use contract::feed::Failed;
+use contract::feed::{Changes, Failed};
 
-use super::database::pause;
+use super::database::{again, pause};
 use super::units::ReadyUnit;
 use super::{Run, RunError};
 use crate::error::{Remedy, chain};
-use crate::probe::micros;
 use crate::retry::Retries;
 use crate::settings::UnitSettings;
 use crate::store::{self, DriversWritten, Session, State, StoreError, UnitContext, UnitOutcome, UnitRace};
@@ -47,7 +46,12 @@ impl<'a> Writer<'a> {
                 }
                 _ => {
                     let cause = chain(&error);
-                    tracing::warn!(unit = number, cause, "the unit failed and is replayed race by race");
+                    tracing::warn!(
+                        event = self.run.event,
+                        unit = number,
+                        cause,
+                        "the unit failed and is replayed race by race"
+                    );
                     parts.extend(races.into_iter().rev().map(|race| vec![race]));
                 }
             }
@@ -68,19 +72,19 @@ impl<'a> Writer<'a> {
         loop {
             let error = match self.attempt(unit, settings, &mut part, retries.failures() > 0).await {
                 Ok(()) => {
-                    let mut tally = self.run.tally();
-                    tally.summary.rows.drivers += part.drivers.counts;
-                    tally.wrote(&part.races, &part.outcome);
+                    let races = part.races.len();
+                    tracing::info!(event = self.run.event, unit, races, laps = part.outcome.laps, "unit committed");
+                    self.run.wrote(&part.races, part.drivers.counts, &part.outcome);
                     return Ok(());
                 }
                 Err(error) => error,
             };
             self.session = None; // dropped broken, it is closed; what is clean goes back to the pool
             let Some(wait) = pause(&mut retries, &error) else {
-                self.run.tally().summary.rows.drivers += part.drivers.counts;
+                self.run.changed(Changes { drivers: part.drivers.counts, ..Changes::default() });
                 return Err((error, part.races));
             };
-            self.run.tell_retry("unit", Some(unit.into()), retries.failures(), micros(wait), &error);
+            self.run.tell_retry("unit", Some(unit.into()), again(&retries, wait, &error));
             tokio::time::sleep(wait).await;
         }
     }
@@ -122,7 +126,7 @@ impl<'a> Writer<'a> {
     async fn give_up(&mut self, race: &UnitRace, error: &StoreError, retry: bool) -> Result<(), RunError> {
         let id = race.race().listed.id;
         let failed = Failed { race: id, url: self.run.source.race_url(id), cause: chain(error), retry };
-        self.run.give_up(failed).await
+        self.run.give_up(failed, error.kind()).await
     }
 
     /// Gives the connection back.

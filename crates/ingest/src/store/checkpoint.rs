@@ -25,6 +25,14 @@ pub struct Checkpoint {
     pub stored: bool,
 }
 
+impl Checkpoint {
+    /// Whether exactly this race is stored: what `skip_unchanged` leaves out.
+    #[must_use]
+    pub fn speaks_of(&self, race: &UnitRace) -> bool {
+        self.stored && self.state == Some(State::Written) && self.hash.as_ref() == Some(race.hash())
+    }
+}
+
 /// How the ingestion of a race ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

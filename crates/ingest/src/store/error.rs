@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Remedy;
+use crate::error::{CauseKind, Remedy};
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,14 @@ pub enum StoreError {
     Aborted {
         /// What was being done.
         what: &'static str,
+    },
+    /// Every connection of the pool was in use for too long.
+    #[error("all {connections} connections of the pool were in use for {waited:?}; raise pool_size, or lower writers")]
+    Exhausted {
+        /// Connections of the pool.
+        connections: u32,
+        /// How long one was waited for.
+        waited: Duration,
     },
     /// Another engine has taken over the event.
     #[error(
@@ -76,12 +84,36 @@ impl StoreError {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Database { source, .. } => of_driver(source),
-            Self::Deadline { .. } => Remedy::RetryLater(None),
+            Self::Deadline { .. } | Self::Exhausted { .. } => Remedy::RetryLater(None),
             Self::Aborted { .. } => Remedy::RetryNow,
             Self::Fenced { .. } | Self::Locked { .. } => Remedy::RetryLater(None),
             Self::Race { .. } => Remedy::BadRace,
             Self::Migrate(sqlx::migrate::MigrateError::Execute(e)) => of_driver(e),
             Self::Url(_) | Self::Migrate(_) | Self::NoEvent(_) | Self::Stored(_) => Remedy::Stop,
+        }
+    }
+
+    /// Its kind, for metrics and logs.
+    #[must_use]
+    pub fn kind(&self) -> CauseKind {
+        match self {
+            Self::Database { source, .. } | Self::Migrate(sqlx::migrate::MigrateError::Execute(source)) => match source
+            {
+                sqlx::Error::Database(e) => kind_of_sqlstate(e.code().as_deref().unwrap_or_default()),
+                // `PoolTimedOut`: a place in the pool was free, and no connection could be made.
+                sqlx::Error::Io(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::PoolTimedOut => CauseKind::DbConnection,
+                sqlx::Error::Encode(_) => CauseKind::Refused,
+                _ => CauseKind::Other,
+            },
+            Self::Deadline { .. } => CauseKind::DbTimeout,
+            Self::Exhausted { .. } => CauseKind::Pool,
+            Self::Fenced { .. } | Self::Locked { .. } => CauseKind::Locked,
+            Self::Race { .. } => CauseKind::Refused,
+            Self::Url(_) | Self::Migrate(_) | Self::NoEvent(_) => CauseKind::DbRefused,
+            Self::Aborted { .. } | Self::Stored(_) => CauseKind::Other,
         }
     }
 
@@ -156,6 +188,22 @@ pub fn of_sqlstate(code: &str) -> Remedy {
     }
 }
 
+/// The kind of an SQLSTATE. Source: PostgreSQL documentation, appendix A.
+fn kind_of_sqlstate(code: &str) -> CauseKind {
+    match code {
+        "40P01" => CauseKind::Deadlock,
+        "40001" | "40003" | "55P03" | "23505" | "23503" => CauseKind::Conflict,
+        "57014" | "25P03" | "57P05" => CauseKind::DbTimeout,
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" | "57" => CauseKind::DbConnection,
+            "53" | "58" => CauseKind::DbResources,
+            "22" | "23" | "54" | "P0" => CauseKind::Refused,
+            "28" | "3D" | "3F" | "42" => CauseKind::DbRefused,
+            _ => CauseKind::Other,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +229,23 @@ mod tests {
         ] {
             assert_eq!(of_sqlstate(code), remedy, "{code}");
         }
+    }
+
+    #[test]
+    fn kinds_are_told_apart_too() {
+        for (code, kind) in [
+            ("40P01", CauseKind::Deadlock),
+            ("23505", CauseKind::Conflict),
+            ("57014", CauseKind::DbTimeout),
+            ("57P01", CauseKind::DbConnection),
+            ("53100", CauseKind::DbResources),
+            ("23514", CauseKind::Refused),
+            ("42P01", CauseKind::DbRefused),
+            ("", CauseKind::Other),
+        ] {
+            assert_eq!(kind_of_sqlstate(code), kind, "{code}");
+        }
+        assert_eq!(doing("x")(sqlx::Error::PoolTimedOut).kind(), CauseKind::DbConnection);
     }
 
     #[test]

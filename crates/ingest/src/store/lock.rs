@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Row};
+use sqlx::{Connection, PgPool, Row};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use super::allowance::Allowance;
 use super::error::doing;
 use super::session::args;
 use super::{Session, Store, StoreError};
@@ -19,6 +20,13 @@ use crate::metrics::Metrics;
 
 /// How often a taken lock is tried.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Tries the lock, and asks on the way how many connections the server has left: `max_connections` without those that are
+/// reserved and those that are in use.
+const LOCK: &str = "\
+SELECT pg_try_advisory_lock($1), current_setting('max_connections')::bigint
+    - current_setting('superuser_reserved_connections')::bigint - coalesce(current_setting('reserved_connections', true), '0')::bigint
+    - (SELECT coalesce(sum(numbackends), 0) FROM pg_stat_database)::bigint";
 
 /// The lock of an event, held until [`EventLock::release`] or until the process ends.
 pub struct EventLock {
@@ -30,6 +38,8 @@ pub struct EventLock {
     wait: Duration,
     deadline: Duration,
     metrics: Arc<Metrics>,
+    pool: PgPool,
+    allowance: Arc<Allowance>,
     conn: Arc<Mutex<Option<PgConnection>>>,
     heartbeat: JoinHandle<()>,
 }
@@ -57,6 +67,8 @@ impl EventLock {
             wait: settings.lock_wait,
             deadline: store.deadline(),
             metrics: Arc::clone(store.metrics()),
+            pool: store.pool().clone(),
+            allowance: Arc::clone(store.allowance()),
             conn,
             heartbeat: beat,
         };
@@ -87,9 +99,11 @@ impl EventLock {
             .map_err(doing("connecting to the database"))?;
         loop {
             Metrics::count(&self.metrics.statements);
-            let row = sqlx::query("SELECT pg_try_advisory_lock($1)").bind(self.key).fetch_one(&mut conn);
+            let row = sqlx::query(LOCK).bind(self.key).fetch_one(&mut conn);
             let row = tokio::time::timeout(self.deadline, row).await;
             let row = row.map_err(|_| StoreError::Deadline { what, after: self.deadline })?.map_err(doing(what))?;
+            let server_has: i64 = row.try_get(1).map_err(doing(what))?;
+            self.allowance.cap(server_has + i64::from(self.pool.size()));
             if row.try_get::<bool, _>(0).map_err(doing(what))? {
                 *guard = Some(conn);
                 return Ok(begun.elapsed());

@@ -1,5 +1,6 @@
 //! Everything known about PostgreSQL: pool, migrations, lock, lap writers, checkpoints. Knows no LiveRC.
 
+mod allowance;
 mod checkpoint;
 mod connect;
 mod drivers;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use allowance::Allowance;
 pub use checkpoint::{Checkpoint, Checkpoints, State, read as read_checkpoints};
 pub use drivers::{DriversWritten, write as write_drivers};
 pub use entries::{EntriesWritten, write as write_entries};
@@ -44,6 +46,7 @@ pub type Recorder = Arc<Mutex<Vec<String>>>;
 /// A PostgreSQL database that holds race meetings.
 pub struct Store {
     pool: PgPool,
+    allowance: Arc<Allowance>,
     options: PgConnectOptions,
     settings: DatabaseSettings,
     metrics: Arc<Metrics>,
@@ -61,7 +64,8 @@ impl Store {
     pub fn new(url: &str, settings: DatabaseSettings, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let options = connect::options(url, &settings)?;
         let pool = connect::pool(options.clone(), &settings);
-        Ok(Self { pool, options, settings, metrics, recorder: None, lost: Arc::default() })
+        let allowance = Arc::new(Allowance::new(settings.pool_size, Arc::clone(&metrics)));
+        Ok(Self { pool, allowance, options, settings, metrics, recorder: None, lost: Arc::default() })
     }
 
     /// Keeps the text of every statement that sessions send from now on.
@@ -86,6 +90,11 @@ impl Store {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// How many connections the pool may have: what the settings say, less where the server has fewer left.
+    pub(crate) fn allowance(&self) -> &Arc<Allowance> {
+        &self.allowance
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {

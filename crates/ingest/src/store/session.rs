@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Executor, Postgres, SqlSafeStr, SqlStr};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::allowance::{InUse, Waiting};
 use super::error::{StoreError, doing};
 use super::{Recorder, Store};
 use crate::metrics::Metrics;
@@ -34,6 +36,8 @@ pub(super) use args;
 /// A connection of the pool. Dropped in a clean state it goes back, in any other it is closed.
 pub struct Session {
     conn: Option<PoolConnection<Postgres>>,
+    /// After the connection: it is given back before its place is.
+    _in_use: InUse,
     state: State,
     deadline: Duration,
     metrics: Arc<Metrics>,
@@ -62,18 +66,20 @@ impl Session {
     /// # Errors
     /// None to be had in time, or the server refuses.
     pub async fn acquire(store: &Store) -> Result<Self, StoreError> {
-        let begun = Instant::now();
-        let conn = store.pool().acquire().await.map_err(doing("connecting to the database"))?;
-        let acquire = begun.elapsed();
-        let in_use = store.pool().size().saturating_sub(u32::try_from(store.pool().num_idle()).unwrap_or(u32::MAX));
         let metrics = Arc::clone(store.metrics());
-        metrics.pool_peak.fetch_max(in_use, std::sync::atomic::Ordering::Relaxed);
-        metrics.acquire_us.fetch_add(crate::probe::micros(acquire), std::sync::atomic::Ordering::Relaxed);
-        Metrics::count(&metrics.acquires);
+        let begun = Instant::now();
+        let waiting = Waiting::new(&metrics);
+        let made = Self::connection(store).await;
+        drop(waiting);
+        let acquire = begun.elapsed();
+        metrics.pool.acquire_seconds.observe(acquire.as_secs_f64());
+        let (conn, place) = made?;
+        let in_use = InUse::new(&metrics, place);
         let recorder = store.recorder();
         let deadline = store.deadline();
         Ok(Self {
             conn: Some(conn),
+            _in_use: in_use,
             state: State::Clean,
             deadline,
             metrics,
@@ -83,6 +89,12 @@ impl Session {
             lost: Arc::clone(store.lost()),
             staged: false,
         })
+    }
+
+    /// A place in the pool, then a connection. With a place one is idle, or can be made.
+    async fn connection(store: &Store) -> Result<(PoolConnection<Postgres>, OwnedSemaphorePermit), StoreError> {
+        let place = store.allowance().place(store.settings().acquire_timeout).await?;
+        Ok((store.pool().acquire().await.map_err(doing("connecting to the database"))?, place))
     }
 
     /// How long the connection was waited for; told once, zero after that.

@@ -1,6 +1,8 @@
 //! A database per test on one real PostgreSQL per test program.
 #![allow(dead_code)]
 
+pub mod site;
+
 use std::sync::Arc;
 
 use ingest::metrics::Metrics;
@@ -28,6 +30,16 @@ pub async fn database() -> Db {
             Templates::new(Arc::new(server))
         })
         .await;
+    database_of(templates).await
+}
+
+/// A database on a server of its own.
+pub async fn database_on(options: &Options) -> Db {
+    let server = Server::obtain(&Choice::local_first(), options).await.unwrap();
+    database_of(&Templates::new(Arc::new(server))).await
+}
+
+async fn database_of(templates: &Templates) -> Db {
     let migrate = |url: sandbox::postgres::ServerUrl| async move {
         let settings = Settings::of(Profile::Fast).unwrap().database;
         let store = Store::new(url.expose(), settings, Arc::new(Metrics::default())).unwrap();

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::Connection;
 
-use super::{Identity, Thing, runtime_directory, start_of};
+use super::{Identity, MOUNT_PREFIX, Thing, runtime_directory, start_of};
 use crate::postgres::connect::{connect, quoted, run};
 use crate::postgres::local::{cluster, home};
 use crate::postgres::templates::drop_database;
@@ -29,6 +29,10 @@ pub enum Leftover {
     },
     /// A container.
     Container(String),
+    /// A file system that was mounted on a directory of ours, and that directory.
+    Mount(PathBuf),
+    /// A control group.
+    Group(PathBuf),
     /// A directory.
     Directory(PathBuf),
     /// A database on a server of others.
@@ -54,6 +58,8 @@ impl fmt::Display for Leftover {
         match self {
             Self::Process { pid, what, .. } => write!(f, "process {pid} ({what})"),
             Self::Container(name) => write!(f, "container {name}"),
+            Self::Mount(path) => write!(f, "mount {}", path.display()),
+            Self::Group(path) => write!(f, "control group {}", path.display()),
             Self::Directory(path) => write!(f, "directory {}", path.display()),
             Self::Database { server, name } => write!(f, "database {name} on {}:{}", server.host(), server.port()),
             Self::Role { server, name } => write!(f, "role {name} on {}:{}", server.host(), server.port()),
@@ -68,10 +74,12 @@ impl Leftover {
         match self {
             Self::Process { .. } => 0,
             Self::Container(_) => 1,
-            Self::Directory(_) => 2,
-            Self::Database { .. } => 3,
-            Self::Role { .. } => 4,
-            Self::Record(_) => 5,
+            Self::Mount(_) => 2,
+            Self::Group(_) => 3,
+            Self::Directory(_) => 4,
+            Self::Database { .. } => 5,
+            Self::Role { .. } => 6,
+            Self::Record(_) => 7,
         }
     }
 }
@@ -97,8 +105,9 @@ pub async fn find(servers: &[ServerUrl]) -> Result<Vec<Leftover>, Error> {
 pub fn find_here() -> Vec<Leftover> {
     let mut found = Vec::new();
     from_records(&mut found);
-    directories(&mut found, &temporary_directories(), home::PREFIX);
-    directories(&mut found, &[cluster::cache_directory()], cluster::SCRATCH);
+    directories(&mut found, &temporary_directories(), home::PREFIX, Leftover::Directory);
+    directories(&mut found, &temporary_directories(), MOUNT_PREFIX, Leftover::Mount);
+    directories(&mut found, &[cluster::cache_directory()], cluster::SCRATCH, Leftover::Directory);
     servers_without_owner(&mut found);
     found.sort_by_key(Leftover::rank);
     found
@@ -133,8 +142,14 @@ fn from_records(found: &mut Vec<Leftover>) {
                 Thing::Process { pid, start, what } if start_of(pid) == Some(start) => {
                     push(found, Leftover::Process { pid, start, what });
                 }
+                Thing::Mount(path) if names(&path, &owner) && is_ours(&path) => push(found, Leftover::Mount(path)),
+                Thing::Group(path) if names(&path, &owner) && is_ours(&path) => push(found, Leftover::Group(path)),
                 // Containers are found by their label.
-                Thing::Directory(_) | Thing::Process { .. } | Thing::Container(_) => {}
+                Thing::Directory(_)
+                | Thing::Process { .. }
+                | Thing::Container(_)
+                | Thing::Mount(_)
+                | Thing::Group(_) => {}
             }
         }
         push(found, Leftover::Record(file));
@@ -142,11 +157,11 @@ fn from_records(found: &mut Vec<Leftover>) {
 }
 
 /// Directories whose name carries the identity of a dead run, written down or not.
-fn directories(found: &mut Vec<Leftover>, parents: &[PathBuf], prefix: &str) {
+fn directories(found: &mut Vec<Leftover>, parents: &[PathBuf], prefix: &str, kind: fn(PathBuf) -> Leftover) {
     for path in parents.iter().flat_map(|parent| entries(parent)) {
         let dead = owner_in_name(&path, prefix).is_some_and(|owner| !owner.is_alive());
         if dead && is_ours(&path) {
-            push(found, Leftover::Directory(path));
+            push(found, kind(path));
         }
     }
 }
@@ -265,6 +280,9 @@ async fn remove(leftover: &Leftover) -> Result<(), String> {
     match leftover {
         Leftover::Process { pid, start, .. } => end(*pid, *start).await,
         Leftover::Container(name) => remove_container(name).await,
+        Leftover::Mount(path) => unmount(path).map_err(words),
+        // A group has files that nobody can remove; they go with it.
+        Leftover::Group(path) => fs::remove_dir(path).or_else(absent_is_fine).map_err(words),
         Leftover::Directory(path) => fs::remove_dir_all(path).or_else(absent_is_fine).map_err(words),
         Leftover::Record(path) => fs::remove_file(path).or_else(absent_is_fine).map_err(words),
         Leftover::Database { server, name } => {
@@ -277,6 +295,25 @@ async fn remove(leftover: &Leftover) -> Result<(), String> {
             run(&mut connection, sql).await.map_err(|error| error.to_string())
         }
     }
+}
+
+/// Unmounts what is mounted on a directory of ours, if anything is, and removes the directory. Nothing below a mount is deleted:
+/// that goes with the file system, which is one in memory.
+///
+/// # Errors
+/// When it stays.
+pub fn unmount(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::symlink_metadata(path).map(|found| found.dev()).ok();
+    let own = device(path);
+    if own.is_some() && own != path.parent().and_then(device) {
+        // Detached, it goes as soon as the last process that still uses it has ended.
+        let output = std::process::Command::new("umount").arg("-l").arg(path).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+    }
+    fs::remove_dir(path).or_else(absent_is_fine)
 }
 
 fn absent_is_fine(error: io::Error) -> io::Result<()> {
@@ -379,7 +416,7 @@ mod tests {
         std::os::unix::fs::symlink(&live, of(dead(), 2)).unwrap();
         fs::create_dir(parent.path().join("liverc-pg-somebody")).unwrap();
         let mut found = Vec::new();
-        directories(&mut found, &[parent.path().to_path_buf()], home::PREFIX);
+        directories(&mut found, &[parent.path().to_path_buf()], home::PREFIX, Leftover::Directory);
         assert_eq!(found, [Leftover::Directory(left.clone())]);
         for (leftover, result) in clean(found).await {
             assert_eq!(result, Ok(()), "{leftover}");

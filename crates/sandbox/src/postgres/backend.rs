@@ -91,6 +91,33 @@ pub struct Restarted {
     pub ready: Ready,
 }
 
+/// How a standby follows its primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replication {
+    /// A COMMIT is answered when the standby has it on disk (`synchronous_standby_names`).
+    Synchronous,
+    /// A COMMIT is answered at once; the standby follows.
+    Asynchronous,
+}
+
+/// Proof that a standby has taken its primary's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedOver {
+    /// How the primary went down.
+    pub primary: Stopped,
+    /// How far the primary's log had come when it went down (`pg_current_wal_flush_lsn`).
+    pub primary_at: super::figures::Lsn,
+    /// How far the standby had it when it was promoted.
+    pub standby_at: super::figures::Lsn,
+    /// Timeline that the standby writes on since: another than its primary's.
+    pub timeline: u32,
+    /// The primary's timeline.
+    pub primary_timeline: u32,
+    /// From the primary's end until the standby was no longer in recovery (`pg_is_in_recovery()` false).
+    pub promoted_within: Duration,
+}
+
 /// A PostgreSQL server. What a kind cannot do it refuses with [`Error::Unsupported`], whose reason its [`Capabilities`] hold.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Which kind it is.
@@ -148,6 +175,28 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Puts it back on its network, and waits until it answers.
     fn reconnect(&self) -> BoxFuture<'_, Result<Ready, Error>> {
         refuse(self.capabilities(), Capability::NetworkDisconnect)
+    }
+
+    /// Makes a streaming standby of it, and waits until that has all there is. Under [`Replication::Synchronous`] no COMMIT is
+    /// answered from then on that the standby does not have.
+    fn add_standby(&self, _replication: Replication) -> BoxFuture<'_, Result<(), Error>> {
+        refuse(self.capabilities(), Capability::Failover)
+    }
+
+    /// Lets the standby have what there is now, and nothing that comes. Returns in words how far it has come.
+    fn hold_standby_back(&self) -> BoxFuture<'_, Result<String, Error>> {
+        refuse(self.capabilities(), Capability::Failover)
+    }
+
+    /// Kills the primary and promotes the standby, which [`Backend::start`] then puts in the primary's place: under the same
+    /// address, with the same databases and roles.
+    fn fail_over(&self) -> BoxFuture<'_, Result<FailedOver, Error>> {
+        refuse(self.capabilities(), Capability::Failover)
+    }
+
+    /// Ends a standby that was not promoted. Nothing to do when there is none.
+    fn remove_standby(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Process id, in this machine's numbering, of the postmaster.

@@ -22,6 +22,8 @@ pub enum Capability {
     Restart,
     /// Freeze all processes of the server, and thaw them.
     Pause,
+    /// Put a promoted standby in its place.
+    Failover,
     /// Cut the server off its network, and put it back.
     NetworkDisconnect,
     /// End connections of our own roles or databases (`pg_terminate_backend`).
@@ -36,12 +38,13 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Quit,
         Self::StopFast,
         Self::Restart,
         Self::Pause,
+        Self::Failover,
         Self::NetworkDisconnect,
         Self::TerminateOwnBackends,
         Self::ChangeSettings,
@@ -58,6 +61,7 @@ impl fmt::Display for Capability {
             Self::StopFast => "a fast shutdown",
             Self::Restart => "a restart",
             Self::Pause => "pausing the server",
+            Self::Failover => "failover to a standby",
             Self::NetworkDisconnect => "disconnecting the server's network",
             Self::TerminateOwnBackends => "ending our own connections",
             Self::ChangeSettings => "changing settings of the server",

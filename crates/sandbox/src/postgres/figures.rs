@@ -1,5 +1,6 @@
 //! CPU and memory of a server's processes (procfs), and its write-ahead log position.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,6 +226,13 @@ impl Lsn {
     #[must_use]
     pub fn bytes_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Lsn {
+    /// As PostgreSQL writes it: `0/3000060`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) mod templates;
 mod url;
 mod watchdog;
 
-pub use backend::{Backend, Down, Kind, Ready, Restarted, Stopped};
+pub use backend::{Backend, Down, FailedOver, Kind, Ready, Replication, Restarted, Stopped};
 pub use capability::{Capabilities, Capability};
 pub use choice::{BadChoice, Choice};
 pub use connect::{connect, wait_until_ready};

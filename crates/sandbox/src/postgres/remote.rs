@@ -42,6 +42,7 @@ fn capabilities(encrypted: bool) -> Capabilities {
         Capability::StopFast,
         Capability::Restart,
         Capability::Pause,
+        Capability::Failover,
         Capability::NetworkDisconnect,
         Capability::ChangeSettings,
     ] {

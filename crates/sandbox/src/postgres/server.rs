@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::backend::{Backend, Down, Kind, Ready, Restarted, Stopped};
+use super::backend::{Backend, Down, FailedOver, Kind, Ready, Replication, Restarted, Stopped};
 use super::capability::Capabilities;
 use super::choice::Choice;
 use super::connect::{connect, literal, quoted, run};
@@ -203,6 +203,38 @@ impl Server {
     /// As [`Server::stop`].
     pub async fn resume(&self) -> Result<(), Error> {
         self.backend.resume().await
+    }
+
+    /// Makes a streaming standby of it, see [`Backend::add_standby`].
+    ///
+    /// # Errors
+    /// As [`Server::stop`].
+    pub async fn add_standby(&self, replication: Replication) -> Result<(), Error> {
+        self.backend.add_standby(replication).await
+    }
+
+    /// Lets the standby have nothing that is written from now on; in words, how far it has come.
+    ///
+    /// # Errors
+    /// As [`Server::stop`].
+    pub async fn hold_standby_back(&self) -> Result<String, Error> {
+        self.backend.hold_standby_back().await
+    }
+
+    /// Kills the primary and promotes the standby; [`Server::start`] puts it in the primary's place.
+    ///
+    /// # Errors
+    /// As [`Server::stop`]. The primary then runs again, without a standby.
+    pub async fn fail_over(&self) -> Result<FailedOver, Error> {
+        self.backend.fail_over().await
+    }
+
+    /// Ends a standby that was not promoted.
+    ///
+    /// # Errors
+    /// When the primary cannot be told that it has none.
+    pub async fn remove_standby(&self) -> Result<(), Error> {
+        self.backend.remove_standby().await
     }
 
     /// Cuts it off its network.

@@ -14,8 +14,7 @@ while read -r line; do
   words="$words $line"
 done
 [ -n "$words" ] || exit 0
-# Too early: the daemon was still making the container that this process asked for. Once more, then.
-"$@" $words || { sleep 1; exec "$@" $words; }
+exec "$@" $words
 "#;
 
 /// Runs a command with the words given to it when this process dies before it is dropped.

@@ -158,7 +158,8 @@ pub(super) fn of_record(record: &SideRecord) -> Result<Runnable, Failure> {
         )));
     }
     let own = [true, false].map(|harness| EngineSpec::of_build(program.clone(), harness));
-    let external = EngineSpec { program, args: record.args.clone(), built_in: false, prefix: Vec::new() };
+    let external =
+        EngineSpec { program, args: record.args.clone(), built_in: false, hashes: false, prefix: Vec::new() };
     let engine = own.into_iter().find(|e| e.args == record.args).unwrap_or(external);
     Ok(Runnable { record: record.clone(), engine })
 }

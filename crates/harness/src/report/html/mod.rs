@@ -3,6 +3,8 @@
 mod comparison;
 mod environment;
 mod measurements;
+mod search;
+mod selftest;
 mod shell;
 mod trials;
 mod verdicts;
@@ -35,6 +37,9 @@ pub struct Lead {
 /// The report's page. Passwords are masked last, whatever field they came from.
 #[must_use]
 pub fn report(run: &RunRecord, plots: &[Plot]) -> String {
+    if let Some(test) = &run.selftest {
+        return selftest::report(run, test);
+    }
     led(run, plots, None)
 }
 
@@ -46,6 +51,9 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
     let of_run: Vec<&Plot> = plots.iter().filter(|p| p.trial.is_none() && !p.leads()).collect();
     let comparison = compared::View::of(run);
     let mut nav = vec![("#verdicts", "Verdicts"), ("#story", "What happened")];
+    if run.search.is_some() {
+        nav.insert(0, ("#search", "What was tried"));
+    }
     if comparison.is_some() {
         nav.insert(0, ("#comparison", "Comparison"));
     }
@@ -59,6 +67,7 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
     let body = html! {
         (verdicts::banner(run, &overall, lead, &groups))
         @if let Some(lead) = lead { (lead.section) }
+        @if let Some(search) = &run.search { (search::section(search)) }
         @if let Some(view) = &comparison { (comparison::section(view, plots)) }
         (verdicts::section(run, &groups))
         (trials::section(run, plots))

@@ -31,7 +31,7 @@ pub fn banner(run: &RunRecord, overall: &Overall, lead: Option<&super::Lead>, gr
             h1 { (lead.map_or(overall.headline(), |lead| &lead.headline)) "." }
             @if !run.description.is_empty() { p class="lead" { (run.description) } }
             p class="meta" {
-                (format::plural(run.trials.len(), "trial")) " in " (format::duration(run.run_us as f64)) " · "
+                (notes::trials(run)) " in " (format::duration(run.run_us as f64)) " · "
                 (overall.tally()) " · "
                 time datetime=(run.started_at) { (format::wall_clock(&run.started_at)) }
             }

@@ -9,6 +9,7 @@ mod metrics;
 pub mod palette;
 mod percentiles;
 mod saturation;
+mod search;
 mod stages;
 mod throughput;
 mod timeline;
@@ -124,6 +125,7 @@ fn split(svg: &str) -> (&str, &str) {
 pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
     let groups = groups::of_run(run);
     let mut plots = Vec::new();
+    plots.extend(search::plots(run.search.as_ref())?);
     let comparison = compared::View::of(run);
     if let Some(view) = &comparison {
         plots.extend(intervals::plot(view)?);

@@ -15,7 +15,7 @@ use futures::future::select_all;
 use sandbox::proxy::{self, Hold};
 
 use super::drive::Broken;
-use super::record::{Attempt, FaultRecord, Fired, Interlude};
+use super::record::{Attempt, FaultRecord, Fired, Interlude, Missed};
 use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::world::action::{Healing, Proof, World};
 use crate::world::raised::Raised;
@@ -42,7 +42,7 @@ enum State {
     /// The engine was killed at the trigger that this says.
     Killed(u64, String),
     Fired(Fired),
-    Not(String),
+    Not(Missed, String),
 }
 
 struct Slot {
@@ -81,6 +81,8 @@ pub struct Faults<'a> {
     slots: Vec<Slot>,
     pending: Vec<Pending>,
     revision: Option<u32>,
+    /// The process that runs or is about to, counted from 1 in its ingestion.
+    process: u32,
     event_id: u64,
     started: Option<Instant>,
     /// Hold lines of the current process that were acted on.
@@ -90,6 +92,8 @@ pub struct Faults<'a> {
     paused: bool,
     database_down: bool,
     interludes: Vec<Interlude>,
+    /// How the standby came to lag, once it does.
+    lag: Option<String>,
     /// From a fault that took PostgreSQL away until it was back, µs.
     pub database_ready_us: Option<u64>,
 }
@@ -120,6 +124,7 @@ impl<'a> Faults<'a> {
             world,
             pending: Vec::new(),
             revision: None,
+            process: 0,
             event_id: 0,
             started: None,
             handled: 0,
@@ -127,45 +132,95 @@ impl<'a> Faults<'a> {
             paused: false,
             database_down: false,
             interludes: Vec::new(),
+            lag: None,
             database_ready_us: None,
         }
     }
 
     /// Begins an ingestion; `None`: one in which nothing goes wrong.
     pub async fn begin(&mut self, revision: Option<u32>, event_id: u64) {
-        (self.revision, self.event_id, self.started) = (revision, event_id, None);
-        for index in self.open() {
+        (self.revision, self.process, self.event_id, self.started) = (revision, 0, event_id, None);
+        for index in self.waiting() {
             let slot = &mut self.slots[index];
             match &mut slot.at {
-                At::Wire { frame, occurrence, moment, hold } => {
-                    let held = wires::moment(*frame, *occurrence, *moment)
-                        .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
-                    match held {
-                        Ok(held) => *hold = Some(held),
-                        Err(why) => slot.state = State::Not(why),
-                    }
-                }
+                // One of a certain process is counted from that process's start.
+                At::Wire { .. } if slot.fault.process().is_some() => {}
+                At::Wire { .. } => self.hold(index),
                 At::Raised(raised) => {
                     match Raised::install(self.world.pool, index + 1, slot.fault.action(), slot.fault.when()).await {
                         Ok(installed) => *raised = installed,
-                        Err(e) => slot.state = State::Not(format!("no trigger can be made in the database: {e}")),
+                        Err(e) => {
+                            let why = format!("no trigger can be made in the database: {e}");
+                            slot.state = State::Not(Missed::Failed, why);
+                        }
                     }
                 }
                 At::Step(_) | At::Time(_) => {}
             }
         }
+        // So that what is lost is no matter of luck, an asynchronous standby lags before its primary does anything to be lost.
+        if self.open().into_iter().any(|i| self.lags(i) && self.lag_trigger(i).is_none()) {
+            self.make_it_lag("the ingestion began").await;
+        }
     }
 
-    /// Faults of this ingestion that still wait.
+    /// Whether a fault wants the standby to lag, and it does not yet.
+    fn lags(&self, index: usize) -> bool {
+        self.slots[index].fault.action() == Action::DbFailoverAsync && self.lag.is_none()
+    }
+
+    /// From when on the standby of a failover lags: the occurrence of its step before; `None`: from the beginning.
+    fn lag_trigger(&self, index: usize) -> Option<Trigger> {
+        match self.slots[index].at {
+            At::Step(Trigger { step, occurrence }) if occurrence > 1 => {
+                Some(Trigger { step, occurrence: occurrence - 1 })
+            }
+            _ => None,
+        }
+    }
+
+    async fn make_it_lag(&mut self, since: &str) {
+        match self.world.server.hold_standby_back().await {
+            Ok(how) => self.lag = Some(format!("since {since}, {how}")),
+            // The failover will say why there is no standby.
+            Err(error) => tracing::debug!(%error, "the standby does not lag"),
+        }
+    }
+
+    /// Lets the proxy hold the connection at a fault's moment.
+    fn hold(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let At::Wire { frame, occurrence, moment, hold } = &mut slot.at else { return };
+        let held = wires::moment(*frame, *occurrence, *moment)
+            .and_then(|(side, moment)| self.world.wires.on(side)?.hold(moment).map_err(|e| e.to_string()));
+        match held {
+            Ok(held) => *hold = Some(held),
+            Err(why) => slot.state = State::Not(Missed::Failed, why),
+        }
+    }
+
+    /// Faults of this ingestion that still wait and may strike the process that runs.
     fn open(&self) -> Vec<usize> {
+        self.waiting().into_iter().filter(|&i| self.slots[i].fault.may_strike(self.process)).collect()
+    }
+
+    /// Faults of this ingestion that still wait, for this process or a later one.
+    fn waiting(&self) -> Vec<usize> {
         let of_now = |slot: &Slot| self.revision == Some(slot.fault.revision());
         let waiting = |slot: &Slot| matches!(slot.state, State::Waiting) && of_now(slot);
         self.slots.iter().enumerate().filter(|(_, s)| waiting(s)).map(|(i, _)| i).collect()
     }
 
-    /// What the next process is armed with. A fault that an earlier process did not reach waits for it in the next.
+    /// What the process of this number (from 1) is armed with. A fault that an earlier process did not reach waits for it in the next.
     #[must_use]
-    pub fn arming(&self) -> String {
+    pub fn arm(&mut self, process: u32) -> String {
+        self.process = process;
+        for index in self.open() {
+            let Slot { fault, at, .. } = &self.slots[index];
+            if fault.process().is_some() && matches!(at, At::Wire { hold: None, .. }) {
+                self.hold(index);
+            }
+        }
         let mut all: Vec<(Trigger, ArmAction)> = Vec::new();
         for index in self.open() {
             let slot = &self.slots[index];
@@ -174,9 +229,20 @@ impl<'a> Faults<'a> {
                 if !all.iter().any(|(t, _)| *t == trigger) {
                     all.push((trigger, action));
                 }
+                if let Some(earlier) = self.lag_trigger(index).filter(|_| self.lags(index))
+                    && !all.iter().any(|(t, _)| *t == earlier)
+                {
+                    all.push((earlier, ArmAction::Hold));
+                }
             }
         }
         Arming(all).to_string()
+    }
+
+    /// Whether the next process may have its memory taken away.
+    #[must_use]
+    pub fn starves(&self) -> bool {
+        self.open().into_iter().any(|index| self.slots[index].fault.action() == Action::OutOfMemory)
     }
 
     /// A process was started.
@@ -219,9 +285,13 @@ impl<'a> Faults<'a> {
     /// The environment fails.
     pub async fn end(&mut self, attempts: &[&Attempt]) -> Result<Vec<Interlude>, Broken> {
         self.look().await?;
-        for index in self.open() {
+        for index in self.waiting() {
             let slot = &mut self.slots[index];
+            let of_process = slot.fault.process();
             let why = match &mut slot.at {
+                _ if of_process.is_some_and(|n| attempts.len() < n.get() as usize) => {
+                    format!("the ingestion was over in {} processes", attempts.len())
+                }
                 At::Step(trigger) => never_reached(*trigger, attempts),
                 At::Wire { frame, occurrence, moment, hold } => {
                     drop(hold.take());
@@ -234,7 +304,7 @@ impl<'a> Faults<'a> {
                 At::Raised(None) => "its trigger was not installed".to_owned(),
                 At::Time(after) => format!("the ingestion was over before {} ms had passed", after.as_millis()),
             };
-            slot.state = State::Not(why);
+            slot.state = State::Not(Missed::NotReached, why);
         }
         for slot in &mut self.slots {
             if let State::InForce(proof) = &slot.state {
@@ -244,7 +314,8 @@ impl<'a> Faults<'a> {
                 if let Proof::Page(number) = proof {
                     self.world.liverc.behave(*number);
                 }
-                slot.state = State::Not("nothing met it before the ingestion was over".to_owned());
+                let why = "nothing met it before the ingestion was over".to_owned();
+                slot.state = State::Not(Missed::NotMet, why);
             }
             if let At::Raised(raised) = &mut slot.at
                 && let Some(raised) = raised.take()
@@ -261,15 +332,14 @@ impl<'a> Faults<'a> {
     #[must_use]
     pub fn records(&self) -> Vec<FaultRecord> {
         let record = |slot: &Slot| {
-            let (fired, why_not) = match &slot.state {
-                State::Fired(fired) => (Some(fired.clone()), None),
-                State::Not(why) => (None, Some(why.clone())),
-                State::Waiting => (None, Some("its ingestion never began".to_owned())),
-                State::InForce(_) | State::Killed(..) => {
-                    (None, Some("the trial ended before its proof came".to_owned()))
-                }
+            let not = |missed, why: &str| (None, Some(why.to_owned()), Some(missed));
+            let (fired, why_not, missed) = match &slot.state {
+                State::Fired(fired) => (Some(fired.clone()), None, None),
+                State::Not(missed, why) => not(*missed, why),
+                State::Waiting => not(Missed::NotReached, "its ingestion never began"),
+                State::InForce(_) | State::Killed(..) => not(Missed::NotMet, "the trial ended before its proof came"),
             };
-            FaultRecord { fault: slot.fault.describe(), fired, why_not }
+            FaultRecord { fault: slot.fault.describe(), fired, why_not, missed }
         };
         self.slots.iter().map(record).collect()
     }

@@ -10,10 +10,11 @@ use crate::clock::monotonic_us;
 use crate::faults::Action;
 use crate::trial::drive::Broken;
 use crate::trial::observe::database;
-use crate::trial::record::{Exit, Fired};
+use crate::trial::record::{Exit, Fired, Missed};
 use crate::trial::story;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine};
+use crate::world::memory::Met;
 
 impl Faults<'_> {
     pub(super) async fn heal(&mut self, pending: Pending, engine: Option<&Engine>) -> Result<(), Broken> {
@@ -36,7 +37,7 @@ impl Faults<'_> {
                 Some(fired.at_us)
             }
             State::InForce(_) => {
-                self.slots[slot].state = State::Not("nothing met it while it was in force".to_owned());
+                self.slots[slot].state = State::Not(Missed::NotMet, "nothing met it while it was in force".to_owned());
                 None
             }
             _ => None,
@@ -64,7 +65,7 @@ impl Faults<'_> {
                         came.push(slot.fault.to_string());
                         slot.state = State::Fired(fired);
                     }
-                    Err(why) => slot.state = State::Not(why),
+                    Err(why) => slot.state = State::Not(Missed::Failed, why),
                 },
                 State::Waiting if !self.database_down => {
                     if let At::Raised(Some(raised)) = &slot.at
@@ -85,7 +86,26 @@ impl Faults<'_> {
         if self.database_down || after.is_empty() {
             return Ok(());
         }
-        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned()).await?;
+        let interlude = database::interlude(self.world.pool, self.event_id, after.to_owned(), false).await?;
+        self.interludes.push(interlude);
+        Ok(())
+    }
+
+    /// A process ended by itself with its event unfinished: reads what it left.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn left(&mut self, after: &str) -> Result<(), Broken> {
+        self.read_durable(after).await
+    }
+
+    /// An engine has finished the event while an older one was stalled, which wakes next.
+    ///
+    /// # Errors
+    /// The environment fails.
+    pub async fn finished(&mut self, pid: u32) -> Result<(), Broken> {
+        let after = format!("process {pid} had finished the event");
+        let interlude = database::interlude(self.world.pool, self.event_id, after, true).await?;
         self.interludes.push(interlude);
         Ok(())
     }
@@ -94,7 +114,13 @@ impl Faults<'_> {
     ///
     /// # Errors
     /// The environment fails.
-    pub async fn process_ended(&mut self, ended: &Ended, lines: &[Line], timed_out: bool) -> Result<(), Broken> {
+    pub async fn process_ended(
+        &mut self,
+        engine: &mut Engine,
+        ended: &Ended,
+        lines: &[Line],
+        timed_out: bool,
+    ) -> Result<(), Broken> {
         self.look().await?;
         let killed = ended.exit == Exit::Signal(9) && !timed_out;
         let last = lines.iter().rev().find_map(|line| match &line.record {
@@ -102,14 +128,14 @@ impl Faults<'_> {
             _ => None,
         });
         for slot in &mut self.slots {
-            if let State::InForce(Proof::Abort(at_us, limit)) = &slot.state {
-                slot.state = match ended.exit {
-                    Exit::Signal(6) => State::Fired(Fired {
-                        at_us: *at_us,
-                        healed_us: Some(ended.ended_us),
-                        evidence: format!("the process died of signal 6 (it aborts when an allocation fails); {limit}"),
-                    }),
-                    exit => State::Not(format!("{limit}, but it needed no more and {}", story::ending(exit))),
+            if let State::InForce(Proof::Memory(at_us)) = &slot.state
+                && let Some(limit) = engine.memory()
+            {
+                slot.state = match limit.met(ended.exit) {
+                    Met::Yes(evidence) => {
+                        State::Fired(Fired { at_us: *at_us, healed_us: Some(ended.ended_us), evidence })
+                    }
+                    Met::No(why) => State::Not(Missed::NotMet, format!("{why}; it {}", story::ending(ended.exit))),
                 };
             }
             match (&slot.state, &slot.at) {
@@ -122,7 +148,7 @@ impl Faults<'_> {
                     slot.state = if killed {
                         State::Fired(fired)
                     } else {
-                        State::Not(format!("the process was killed but {}", story::ending(ended.exit)))
+                        State::Not(Missed::NotMet, format!("the process was killed but {}", story::ending(ended.exit)))
                     };
                     if let At::Wire { hold, .. } = &mut slot.at
                         && let Some(hold) = hold.take()
@@ -130,7 +156,9 @@ impl Faults<'_> {
                         hold.cut();
                     }
                 }
-                (State::Waiting, At::Step(trigger)) if killed && slot.fault.action() == Action::Crash => {
+                (State::Waiting, At::Step(trigger))
+                    if killed && slot.fault.action() == Action::Crash && slot.fault.may_strike(self.process) =>
+                {
                     if let Some((at_us, StepReached { name, occurrence, armed: Some(ArmAction::Kill), .. })) = last
                         && *name == trigger.step
                         && *occurrence == trigger.occurrence
@@ -141,6 +169,13 @@ impl Faults<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        // A moment of this process that did not come must not hold a connection of the next one.
+        for slot in &mut self.slots {
+            if let (State::Waiting, Some(_), At::Wire { hold, .. }) = (&slot.state, slot.fault.process(), &mut slot.at)
+            {
+                drop(hold.take());
             }
         }
         for pending in std::mem::take(&mut self.pending) {

@@ -13,6 +13,7 @@ use crate::clock::monotonic_us;
 use crate::faults::Action;
 use crate::trial::drive::Broken;
 use crate::trial::observe::feed::FeedFile;
+use crate::trial::record::Missed;
 use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine, ProcessEvent};
 use crate::world::wires::words;
@@ -22,7 +23,7 @@ impl Faults<'_> {
     ///
     /// # Errors
     /// A stop that nothing asked for; the environment fails.
-    pub async fn stopped(&mut self, engine: &Engine, feed: &Path) -> Result<Stop, Broken> {
+    pub async fn stopped(&mut self, engine: &mut Engine, feed: &Path) -> Result<Stop, Broken> {
         if let Some(stop) = self.act_on_holds(engine, feed).await? {
             return Ok(stop);
         }
@@ -39,7 +40,7 @@ impl Faults<'_> {
     }
 
     /// Strikes for every hold line that was not acted on; `None`: there is none.
-    pub(super) async fn act_on_holds(&mut self, engine: &Engine, feed: &Path) -> Result<Option<Stop>, Broken> {
+    pub(super) async fn act_on_holds(&mut self, engine: &mut Engine, feed: &Path) -> Result<Option<Stop>, Broken> {
         let lines = read(feed)?;
         let holds: Vec<Trigger> = lines
             .iter()
@@ -61,6 +62,10 @@ impl Faults<'_> {
             .into_iter()
             .filter(|&i| matches!(self.slots[i].at, At::Step(trigger) if holds.contains(&trigger)))
             .collect();
+        let lagging = |&i: &usize| self.lags(i) && self.lag_trigger(i).is_some_and(|at| holds.contains(&at));
+        if let Some(at) = self.open().into_iter().find(lagging).and_then(|i| self.lag_trigger(i)) {
+            self.make_it_lag(&at.to_string()).await;
+        }
         for &index in &due {
             self.strike(index, engine, None).await?;
         }
@@ -68,7 +73,7 @@ impl Faults<'_> {
     }
 
     /// Reads what is durable, and lets the engine go on.
-    pub(super) async fn go_on(&mut self, engine: &Engine, struck: &[usize]) -> Result<Stop, Broken> {
+    pub(super) async fn go_on(&mut self, engine: &mut Engine, struck: &[usize]) -> Result<Stop, Broken> {
         let names: Vec<String> = struck.iter().map(|&i| self.slots[i].fault.to_string()).collect();
         self.read_durable(&names.join(", ")).await?;
         if struck.iter().any(|&i| self.slots[i].fault.action() == Action::Stall && self.in_force(i)) {
@@ -81,14 +86,14 @@ impl Faults<'_> {
     }
 
     pub(super) fn in_force(&self, index: usize) -> bool {
-        !matches!(self.slots[index].state, State::Not(_) | State::Waiting)
+        !matches!(self.slots[index].state, State::Not(..) | State::Waiting)
     }
 
     /// Carries a fault out.
     pub(super) async fn strike(
         &mut self,
         index: usize,
-        engine: &Engine,
+        engine: &mut Engine,
         seen: Option<&proxy::Fired>,
     ) -> Result<(), Broken> {
         let fault = self.slots[index].fault.clone();
@@ -101,11 +106,17 @@ impl Faults<'_> {
         let applied = match self.world.apply(fault.action(), engine, lasts, held).await {
             Ok(applied) => applied,
             Err(why) => {
-                self.slots[index].state = State::Not(why.0);
+                // Of these there is only one reason to fail: no connection was there.
+                let absent = matches!(fault.action(), Action::DbTerminate | Action::DbReset | Action::NetReset);
+                let missed = if absent { Missed::NotMet } else { Missed::Failed };
+                self.slots[index].state = State::Not(missed, why.0);
                 return Ok(());
             }
         };
-        let place = seen.map(|f| format!("; {}", words(f))).unwrap_or_default();
+        let mut place = seen.map(|f| format!("; {}", words(f))).unwrap_or_default();
+        if fault.action() == Action::DbFailoverAsync {
+            place += &self.lag.as_ref().map(|lag| format!("; {lag}")).unwrap_or_default();
+        }
         self.slots[index].state = match applied.proof {
             Proof::Shown(mut fired) => {
                 fired.evidence += &place;
@@ -217,8 +228,9 @@ impl Faults<'_> {
         Ok(None)
     }
 
-    /// The stalled process goes on.
-    pub fn wake(&mut self) {
+    /// The stalled process, of this number, goes on.
+    pub fn wake(&mut self, process: u32) {
+        self.process = process;
         self.paused = false;
         self.extra_stops += 1;
         let healed = Some(monotonic_us());
@@ -244,7 +256,7 @@ impl Faults<'_> {
     }
 
     /// Lets it go on; should it have reached a step's hold just then, that strikes first.
-    pub(super) async fn thaw(&mut self, engine: &Engine, feed: &Path) -> Result<(), Broken> {
+    pub(super) async fn thaw(&mut self, engine: &mut Engine, feed: &Path) -> Result<(), Broken> {
         let before = self.handled;
         let acted = self.act_on_holds(engine, feed).await?;
         // A stop of its own may follow or not: that of the freeze may have been taken for it.

@@ -6,15 +6,12 @@ use sqlx::PgPool;
 
 use crate::trial::record::Aftermath;
 
-/// How long a server may take to notice that a client is gone.
-const SETTLE: Duration = Duration::from_secs(20);
-
-/// Waits until the engine's sessions are gone, then looks. What is still there after 20 s is reported as left behind.
+/// Waits until the engine's sessions are gone, then looks. What is still there after `patience` is reported as left behind.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn settle(pool: &PgPool, engine_role: &str) -> sqlx::Result<Aftermath> {
-    let deadline = tokio::time::Instant::now() + SETTLE;
+pub async fn settle(pool: &PgPool, engine_role: &str, patience: Duration) -> sqlx::Result<Aftermath> {
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         let seen = look(pool, engine_role).await?;
         if seen.connections == 0 || tokio::time::Instant::now() >= deadline {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use contract::feed::{Changes, Counts};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::synth::rows::RowMap;
@@ -54,8 +53,7 @@ pub async fn snapshot(
         }
         snapshot.tables.insert(kind, groups);
     }
-    snapshot.ingest_depth =
-        sqlx::query_scalar("SELECT ingest_depth FROM events WHERE id = $1").bind(id).fetch_optional(&mut *tx).await?;
+    snapshot.ingest_depth = depth(&mut tx, id).await?;
     snapshot.checkpoints = checkpoints(&mut tx, id).await?;
     snapshot.laps_stored = laps_stored(&mut tx, id).await?;
     snapshot.xmins = xmins(&mut tx, id).await?;
@@ -67,19 +65,27 @@ pub async fn snapshot(
     Ok(snapshot)
 }
 
-/// What is durable in mid-ingestion, after a process died or a fault had healed and before work goes on.
+/// What is durable in mid-ingestion, after a process died or a fault had healed and before work goes on. `finished`: the event
+/// is complete, and a stalled engine about to wake.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn interlude(pool: &PgPool, event_id: u64, after: String) -> sqlx::Result<Interlude> {
+pub async fn interlude(pool: &PgPool, event_id: u64, after: String, finished: bool) -> sqlx::Result<Interlude> {
     let id = i64::try_from(event_id).map_err(|e| sqlx::Error::Protocol(e.to_string()))?;
     let at_us = crate::clock::monotonic_us();
     let mut tx = pool.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
     let laps_stored = laps_stored(&mut tx, id).await?;
     let checkpoints = checkpoints(&mut tx, id).await?;
+    let ingest_depth = depth(&mut tx, id).await?;
+    let finished = if finished { Some(xmin_digest(&mut tx, id).await?) } else { None };
     tx.commit().await?;
-    Ok(Interlude { at_us, after, laps_stored, checkpoints })
+    Ok(Interlude { at_us, after, laps_stored, checkpoints, ingest_depth, finished })
+}
+
+/// `ingest_depth`; `None`: no such event.
+async fn depth(tx: &mut PgConnection, event: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT ingest_depth FROM events WHERE id = $1").bind(event).fetch_optional(tx).await
 }
 
 /// Laps of every stored race; 0 for one without laps.
@@ -225,71 +231,6 @@ async fn rewritten(tx: &mut PgConnection, event: i64, horizon: u64) -> sqlx::Res
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(|(table, n)| (table, unsigned(n))).collect())
-}
-
-/// Keeps the rows as they are now in a schema of the harness's own, so that [`changes`] can tell what an ingestion did.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn keep_rows(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Result<()> {
-    let mut tx = pool.begin().await?;
-    sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS harness").execute(&mut *tx).await?;
-    for kind in counted() {
-        let (table, key, value) = (kind.name(), kind.key_sql(), kind.value_sql());
-        let Some(rows) = map.sql(kind) else { continue };
-        let sql = format!(
-            "DROP TABLE IF EXISTS harness.{table}; \
-             CREATE UNLOGGED TABLE harness.{table} AS SELECT {key} AS key, {value} AS line \
-             FROM ({}) AS t (grp, line)",
-            rows.replace("$1", &event_id.to_string())
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
-    }
-    tx.commit().await
-}
-
-/// What changed since [`keep_rows`]: rows matched by natural key.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn changes(pool: &PgPool, map: &RowMap, event_id: u64) -> sqlx::Result<Changes> {
-    let mut changes = Changes::default();
-    for kind in counted() {
-        let (table, key, value) = (kind.name(), kind.key_sql(), kind.value_sql());
-        let Some(rows) = map.sql(kind) else { continue };
-        let sql = format!(
-            "SELECT count(*) FILTER (WHERE a.key IS NULL), count(*) FILTER (WHERE a.line <> b.line), \
-                    count(*) FILTER (WHERE b.key IS NULL), count(*) FILTER (WHERE a.line = b.line) \
-             FROM harness.{table} a FULL JOIN (SELECT {key} AS key, {value} AS line \
-                  FROM ({rows}) AS t (grp, line)) b ON a.key = b.key"
-        );
-        let (inserted, updated, deleted, unchanged): (i64, i64, i64, i64) = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(i64::try_from(event_id).map_err(|e| sqlx::Error::Protocol(e.to_string()))?)
-            .fetch_one(pool)
-            .await?;
-        *slot(&mut changes, kind) = Counts {
-            inserted: unsigned(inserted),
-            updated: unsigned(updated),
-            deleted: unsigned(deleted),
-            unchanged: unsigned(unchanged),
-        };
-    }
-    Ok(changes)
-}
-
-/// Tables of which an engine reports counts.
-fn counted() -> [RowKind; 5] {
-    [RowKind::Drivers, RowKind::Entries, RowKind::Races, RowKind::Results, RowKind::Laps]
-}
-
-fn slot(changes: &mut Changes, kind: RowKind) -> &mut Counts {
-    match kind {
-        RowKind::Drivers => &mut changes.drivers,
-        RowKind::Entries => &mut changes.entries,
-        RowKind::Races | RowKind::Tracks | RowKind::Events => &mut changes.races,
-        RowKind::Results => &mut changes.results,
-        RowKind::Laps => &mut changes.laps,
-    }
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub struct Digest {
     pub batches: u64,
     /// Commit units.
     pub units: u64,
+    /// Rows of the committed units; `None`: of one they are not known.
+    pub rows_told: Option<feed::Changes>,
     /// Laps sent, committed or not.
     pub laps_sent: u64,
     /// Laps of confirmed commits.
@@ -89,6 +91,9 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
     let mut batched: BTreeMap<u32, u64> = BTreeMap::new();
     // Units whose COMMIT was acknowledged and whose own line has not come.
     let mut acknowledged = std::collections::BTreeSet::new();
+    let mut told = feed::Changes::default();
+    // COMMIT was about to be sent, and what came of it was not told. Without steps nobody knows when it is.
+    let mut in_doubt = true;
     let mut sample = |stage: Stage, us: u64| stages.entry(stage).or_default().record(us);
     for line in lines {
         match &line.record {
@@ -96,9 +101,15 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Step(step) => {
                 let seen = digest.steps.entry(step.name).or_default();
                 *seen = (*seen).max(step.occurrence);
+                in_doubt = match step.name {
+                    contract::Step::BeforeCommit => step.armed != Some(contract::ArmAction::Kill),
+                    contract::Step::AfterCommit => in_doubt,
+                    _ => false,
+                };
                 digest.last_step = Some(step.clone());
             }
             Record::Committed(committed) => {
+                in_doubt = false;
                 acknowledged.insert(committed.unit);
                 digest.committed.extend(committed.races.iter().map(|&race| (race, line.t_us)));
             }
@@ -116,6 +127,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             }
             Record::Unit(unit) => {
                 digest.units += 1;
+                told += unit.rows;
                 digest.laps_committed += unit.laps;
                 digest.write_us += unit.write_us;
                 acknowledged.remove(&unit.unit);
@@ -132,6 +144,7 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Summary(summary) => digest.summary = Some((**summary).clone()),
         }
     }
+    digest.rows_told = (acknowledged.is_empty() && !in_doubt).then_some(told);
     // A process that died right after COMMIT has told of the commit, not of the unit.
     digest.laps_committed += acknowledged.iter().filter_map(|unit| batched.get(unit)).sum::<u64>();
     // A batch that was under way when the process died has no line of its own.
@@ -180,6 +193,26 @@ mod tests {
         assert_eq!((in_batch.laps_sent, in_batch.laps_committed), (65, 40));
         assert_eq!(of(&[batch]).laps_committed, 0);
         assert_eq!(in_batch.last_step.unwrap().name, contract::Step::MidBatch);
+    }
+
+    #[test]
+    fn rows_of_committed_units_are_known_unless_the_process_ended_around_a_commit() {
+        let unit = r#"{"t_us":9,"pid":2,"unit":{"unit":1,"races":1,"laps":30,"batches":1,"acquire_us":1,"write_us":50,"commit_us":5,"rows":{"laps":{"inserted":30,"updated":0,"deleted":0,"unchanged":0}}}}"#;
+        let committed = r#"{"t_us":8,"pid":2,"committed":{"unit":1,"races":[3]}}"#;
+        let step = |name: &str, armed: &str| {
+            format!(r#"{{"t_us":7,"pid":2,"step":{{"name":"{name}","occurrence":1,"unit":1{armed}}}}}"#)
+        };
+        let of =
+            |lines: &[&str]| digest(&feed::read(&format!("{}\n", lines.join("\n"))).0, &mut BTreeMap::new()).rows_told;
+        let (begun, before) = (step("unit-begun", ""), step("before-commit", ""));
+        let killed = step("before-commit", r#","armed":"kill""#);
+        assert_eq!(of(&[&begun, &before, committed, unit]).unwrap().laps.inserted, 30);
+        assert_eq!(of(&[&begun]).unwrap().laps.inserted, 0);
+        assert_eq!(of(&[&begun, &killed]).unwrap().laps.inserted, 0, "nothing was sent");
+        assert_eq!(of(&[&begun, &before]), None, "nobody knows what came of it");
+        assert_eq!(of(&[&begun, &before, committed]), None, "committed, and its rows not told");
+        assert_eq!(of(&[committed, unit]).unwrap().laps.inserted, 30);
+        assert_eq!(of(&[]), None, "without steps nobody knows when it commits");
     }
 
     #[test]

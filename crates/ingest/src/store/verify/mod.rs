@@ -7,6 +7,7 @@ mod data;
 mod plans;
 mod races;
 mod schema;
+mod triggers;
 
 use serde::Serialize;
 
@@ -34,6 +35,8 @@ pub struct Looked {
     pub indexes: u64,
     /// Foreign keys and checks.
     pub constraints: u64,
+    /// Triggers that keep laps with their results.
+    pub triggers: u64,
     /// Plans of lookups.
     pub plans: u64,
     /// Events.
@@ -86,6 +89,12 @@ pub enum Check {
     ConstraintNotValid,
     /// The triggers of a foreign key are switched off.
     ConstraintDisabled,
+    /// A trigger that keeps laps with their results is missing.
+    TriggerMissing,
+    /// Such a trigger, or its function, is not what the migrations make.
+    TriggerDifferent,
+    /// Such a trigger is switched off.
+    TriggerDisabled,
     /// Rows whose parent is not there.
     Orphans,
     /// The depth of an event is not what its stored races say.
@@ -138,6 +147,7 @@ pub async fn verify(session: &mut Session, event: Option<u64>) -> Result<Verific
     if schema::tables(session, &mut book).await? {
         let sound = schema::indexes(session, &mut book).await?;
         schema::constraints(session, &mut book).await?;
+        triggers::verify(session, &mut book).await?;
         data::verify(session, event, &mut book).await?;
         races::verify(session, event, &mut book).await?;
         // Last, since it changes how statements are planned.

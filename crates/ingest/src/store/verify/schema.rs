@@ -47,7 +47,7 @@ const INDEXES: [Index; 12] = [
 
 /// A foreign key with its definition as `pg_get_constraintdef` has it, or a check, whose text differs between versions
 /// of PostgreSQL.
-const CONSTRAINTS: [(&str, &str, Option<&str>); 12] = [
+const CONSTRAINTS: [(&str, &str, Option<&str>); 11] = [
     ("events", "events_track_fkey", Some("FOREIGN KEY (track) REFERENCES tracks(slug)")),
     ("events", "events_ingest_depth_check", None),
     ("entries", "entries_event_id_fkey", Some("FOREIGN KEY (event_id) REFERENCES events(id) ON DELETE CASCADE")),
@@ -55,7 +55,6 @@ const CONSTRAINTS: [(&str, &str, Option<&str>); 12] = [
     ("races", "races_event_id_fkey", Some("FOREIGN KEY (event_id) REFERENCES events(id) ON DELETE CASCADE")),
     ("results", "results_race_id_fkey", Some("FOREIGN KEY (race_id) REFERENCES races(id) ON DELETE CASCADE")),
     ("results", "results_driver_id_fkey", Some("FOREIGN KEY (driver_id) REFERENCES drivers(id)")),
-    ("laps", "laps_result_id_fkey", Some("FOREIGN KEY (result_id) REFERENCES results(id) ON DELETE CASCADE")),
     ("laps", "laps_number_check", None),
     ("laps", "laps_time_ms_check", None),
     (

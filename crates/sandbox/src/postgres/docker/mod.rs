@@ -98,7 +98,10 @@ impl Docker {
             name,
             image,
             admin: ServerUrl::from_parts("postgres", Some(&password), port, "postgres", &[("sslmode", "disable")]),
-            capabilities: Capabilities::all(Kind::Docker),
+            capabilities: Capabilities::all(Kind::Docker).without(
+                Capability::Failover,
+                "a container is one server; --postgres local can have a standby beside it",
+            ),
             start_within: options.start_within,
             turn: tokio::sync::Mutex::new(()),
             postmaster: Mutex::new(None),
@@ -297,7 +300,13 @@ fn next_name() -> String {
 
 /// Removes the container when this process dies; `None` where there is no `docker` command, and the next run has to sweep.
 fn watch(name: &str) -> Option<Watchdog> {
-    let mut watchdog = Watchdog::arm(&["docker", "rm", "--force", "--volumes"]).ok()?;
+    // `docker rm --force` prints what it removed. Nothing: the daemon may still be making the container that this process asked
+    // for when it died. Once more, then, for a few seconds; what comes later still is labelled, and swept by the next run.
+    const REMOVE: &str = r#"for try in 1 2 3 4 5; do
+  [ -n "$(docker rm --force --volumes "$@" 2>/dev/null)" ] && exit 0
+  sleep 1
+done"#;
+    let mut watchdog = Watchdog::arm(&["/bin/sh", "-c", REMOVE, "liverc-harness-watchdog"]).ok()?;
     watchdog.add(name).ok()?;
     Some(watchdog)
 }

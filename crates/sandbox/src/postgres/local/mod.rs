@@ -3,24 +3,28 @@
 mod binaries;
 mod child;
 pub(crate) mod cluster;
+mod family;
 pub(crate) mod home;
+mod pause;
+mod standby;
 mod user;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use procfs::process::Process;
+use nix::sys::signal::Signal;
 
 pub use binaries::Binaries;
 use child::Child;
+use family::{family_after, kill_family};
 use home::Home;
+use standby::Standby;
 use user::RunAs;
 
-use super::backend::{Backend, Down, Kind, Ready, Stopped};
+use super::backend::{Backend, Down, FailedOver, Kind, Ready, Replication, Stopped};
 use super::capability::{Capabilities, Capability};
 use super::connect::{connect, literal, run, wait_until_ready};
 use super::error::Error;
@@ -49,6 +53,9 @@ pub struct Local {
     port: u16,
     admin: ServerUrl,
     socket: ServerUrl,
+    /// The data directory of the primary: another one after a failover.
+    data: Mutex<PathBuf>,
+    standby: Mutex<Option<Standby>>,
     /// Only one thing is done to the server at a time.
     turn: tokio::sync::Mutex<()>,
     child: Mutex<Option<Running>>,
@@ -60,6 +67,15 @@ struct Running {
     child: Arc<Child>,
     noted: Option<Thing>,
     frozen: Option<Watchdog>,
+}
+
+impl Running {
+    /// Crosses it out, after its end.
+    fn forget(&self) {
+        if let Some(thing) = &self.noted {
+            Registry::own().forget(thing);
+        }
+    }
 }
 
 impl Local {
@@ -90,6 +106,8 @@ impl Local {
             port: 0,
             admin: placeholder.clone(),
             socket: placeholder,
+            data: Mutex::new(data),
+            standby: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
             child: Mutex::new(None),
             spent_before: Mutex::new(Cpu::default()),
@@ -103,14 +121,7 @@ impl Local {
         let mut attempt = 1;
         loop {
             self.port = free_port().ok_or_else(|| Error::Local("no free TCP port on 127.0.0.1".to_owned()))?;
-            let directory = self.home.socket().display().to_string();
-            self.socket = ServerUrl::from_parts(
-                "postgres",
-                None,
-                self.port,
-                "postgres",
-                &[("host", &directory), ("sslmode", "disable")],
-            );
+            self.socket = self.through_socket(self.port);
             self.admin =
                 ServerUrl::from_parts("postgres", Some(&password), self.port, "postgres", &[("sslmode", "disable")]);
             match self.bring_up().await {
@@ -136,17 +147,44 @@ impl Local {
             .map_err(Error::sql("setting the admin's password"))
     }
 
+    /// URL of the admin through the socket of a port.
+    fn through_socket(&self, port: u16) -> ServerUrl {
+        let directory = self.home.socket().display().to_string();
+        let parameters = [("host", directory.as_str()), ("sslmode", "disable")];
+        ServerUrl::from_parts("postgres", None, port, "postgres", &parameters)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Starts the postmaster and waits until it answers.
     async fn bring_up(&self) -> Result<Ready, Error> {
         let start = Instant::now();
+        let running = self.launch(&self.data(), self.port)?;
+        let child = Arc::clone(&running.child);
+        *self.running() = Some(running);
+        let gone = || child.exited().map(|exit| exit.status);
+        match wait_until_ready(&self.socket, self.start_within, gone).await {
+            Ok(()) => Ok(Ready { took: start.elapsed() }),
+            Err(error) => {
+                let log = self.home.log_tail(30);
+                self.end_now().await;
+                Err(with_log(error, log))
+            }
+        }
+    }
+
+    /// Starts a postmaster on a data directory.
+    fn launch(&self, data: &Path, port: u16) -> Result<Running, Error> {
         // Left by a kill. Its process is known to be gone, and its id may by now be another's: PostgreSQL would then refuse.
-        let _ = std::fs::remove_file(self.home.data().join("postmaster.pid"));
+        let _ = std::fs::remove_file(data.join("postmaster.pid"));
         let log = self.home.open_log()?;
         let mut command = Command::new(self.binaries.program("postgres"));
         cluster::quiet_environment(&mut command);
-        command.arg("-D").arg(self.home.data());
+        command.arg("-D").arg(data);
         command.arg("-c").arg(format!("unix_socket_directories={}", self.home.socket().display()));
-        command.arg("-c").arg(format!("port={}", self.port));
+        command.arg("-c").arg(format!("port={port}"));
         for (name, value) in &self.settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -167,20 +205,7 @@ impl Local {
                 .note(thing.clone())
                 .map_err(Error::io("writing to", crate::leftovers::runtime_directory()))?;
         }
-        *self.running() = Some(Running { child: Arc::clone(&child), noted, frozen: None });
-        let gone = || child.exited().map(|exit| exit.status);
-        match wait_until_ready(&self.socket, self.start_within, gone).await {
-            Ok(()) => Ok(Ready { took: start.elapsed() }),
-            Err(error) => {
-                let log = self.home.log_tail(30);
-                self.end_now().await;
-                Err(match error {
-                    Error::NotReady { after, why, .. } => Error::NotReady { after, why, log },
-                    Error::Ended { status, during, .. } => Error::Ended { status, during, log },
-                    other => other,
-                })
-            }
-        }
+        Ok(Running { child, noted, frozen: None })
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -201,39 +226,14 @@ impl Local {
         if is_frozen && how != Down::Kill {
             return Err(Error::State { state: "paused", asked: "an orderly shutdown" });
         }
-        let start = Instant::now();
-        let spent = figures::cpu_of_family(child.pid());
-        let signalled = match how {
-            Down::Kill => kill_family(&child),
-            Down::Quit => family_after(&child, Signal::SIGQUIT),
-            Down::Fast => family_after(&child, Signal::SIGINT),
-        };
-        let family = signalled.map_err(Error::process("signalling PostgreSQL"))?;
-        let Ok(exit) = tokio::time::timeout(DOWN_WITHIN, child.wait()).await else {
-            return Err(still_there());
-        };
-        self.wait_until_gone(&family, start).await?;
-        let stopped = Stopped { how, status: exit.status, took: start.elapsed() };
-        self.cross_out(exit.cpu.at_least(spent));
+        let (stopped, spent) = end(&child, how).await?;
+        self.cross_out(spent);
         Ok(stopped)
     }
 
-    /// Backends outlive their postmaster for a moment, and hold its shared memory: a start before their end would fail.
-    async fn wait_until_gone(&self, family: &[(i32, u64)], start: Instant) -> Result<(), Error> {
-        while family.iter().any(|&(pid, started)| start_of(pid) == Some(started)) {
-            if start.elapsed() > DOWN_WITHIN {
-                return Err(still_there());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        Ok(())
-    }
-
     fn cross_out(&self, spent: Cpu) {
-        if let Some(running) = self.running().take()
-            && let Some(thing) = &running.noted
-        {
-            Registry::own().forget(thing);
+        if let Some(running) = self.running().take() {
+            running.forget();
         }
         let mut before = self.spent_before.lock().unwrap_or_else(PoisonError::into_inner);
         *before = before.plus(spent);
@@ -245,51 +245,45 @@ impl Local {
             && let Ok(family) = kill_family(&child)
         {
             let _ = tokio::time::timeout(DOWN_WITHIN, child.wait()).await;
-            let _ = self.wait_until_gone(&family, Instant::now()).await;
+            let _ = wait_until_gone(&family, Instant::now()).await;
         }
         self.cross_out(Cpu::default());
     }
+}
 
-    fn freeze(&self) -> Result<(), Error> {
-        let child = self.child("pausing it")?;
-        let mut running = self.running();
-        let Some(running) = running.as_mut() else { return Ok(()) };
-        if running.frozen.is_some() {
-            return Err(Error::State { state: "paused", asked: "pausing it again" });
+/// Takes a postmaster down and waits until no process of it is left; with what they used.
+async fn end(child: &Child, how: Down) -> Result<(Stopped, Cpu), Error> {
+    let start = Instant::now();
+    let spent = figures::cpu_of_family(child.pid());
+    let signalled = match how {
+        Down::Kill => kill_family(child),
+        Down::Quit => family_after(child, Signal::SIGQUIT),
+        Down::Fast => family_after(child, Signal::SIGINT),
+    };
+    let family = signalled.map_err(Error::process("signalling PostgreSQL"))?;
+    let Ok(exit) = tokio::time::timeout(DOWN_WITHIN, child.wait()).await else {
+        return Err(still_there());
+    };
+    wait_until_gone(&family, start).await?;
+    Ok((Stopped { how, status: exit.status, took: start.elapsed() }, exit.cpu.at_least(spent)))
+}
+
+/// Backends outlive their postmaster for a moment, and hold its shared memory: a start before their end would fail.
+async fn wait_until_gone(family: &[(i32, u64)], start: Instant) -> Result<(), Error> {
+    while family.iter().any(|&(pid, started)| start_of(pid) == Some(started)) {
+        if start.elapsed() > DOWN_WITHIN {
+            return Err(still_there());
         }
-        // A stopped process is not ended by the signal that our death sends it, so something else has to.
-        let stop = |watchdog: &mut Watchdog| -> std::io::Result<()> {
-            watchdog.add(&child.pid().to_string())?;
-            stop_postmaster(&child)?;
-            let children = children(child.pid());
-            for process in &children {
-                watchdog.add(&process.pid.to_string())?;
-                let _ = kill(Pid::from_raw(process.pid), Signal::SIGSTOP);
-            }
-            for process in &children {
-                until_stopped(process.pid);
-            }
-            Ok(())
-        };
-        let mut watchdog = Watchdog::arm(&["kill", "-KILL"]).map_err(Error::process("starting a watchdog"))?;
-        let stopped = stop(&mut watchdog);
-        // Kept even after a failure, so that `resume` thaws what was stopped.
-        running.frozen = Some(watchdog);
-        stopped.map_err(Error::process("pausing PostgreSQL"))
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    Ok(())
+}
 
-    fn thaw(&self) -> Result<(), Error> {
-        let child = self.child("resuming it")?;
-        let mut running = self.running();
-        let Some(watchdog) = running.as_mut().and_then(|running| running.frozen.take()) else {
-            return Err(Error::State { state: "not paused", asked: "resuming it" });
-        };
-        for process in children(child.pid()) {
-            let _ = kill(Pid::from_raw(process.pid), Signal::SIGCONT);
-        }
-        child.signal(Signal::SIGCONT).map_err(Error::process("resuming PostgreSQL"))?;
-        drop(watchdog);
-        Ok(())
+fn with_log(error: Error, log: String) -> Error {
+    match error {
+        Error::NotReady { after, why, .. } => Error::NotReady { after, why, log },
+        Error::Ended { status, during, .. } => Error::Ended { status, during, log },
+        other => other,
     }
 }
 
@@ -318,55 +312,6 @@ fn still_there() -> Error {
         format!("its processes are still there after {} s", DOWN_WITHIN.as_secs()),
     );
     Error::process("waiting for PostgreSQL to end")(late)
-}
-
-fn children(postmaster: i32) -> Vec<Process> {
-    let mut family = figures::family(postmaster);
-    family.retain(|process| process.pid != postmaster);
-    family
-}
-
-fn identities(processes: &[Process]) -> Vec<(i32, u64)> {
-    processes.iter().filter_map(|process| start_of(process.pid).map(|start| (process.pid, start))).collect()
-}
-
-/// Signals the postmaster, which passes it on. Returns the children it had.
-fn family_after(child: &Child, signal: Signal) -> std::io::Result<Vec<(i32, u64)>> {
-    let family = identities(&children(child.pid()));
-    child.signal(signal)?;
-    Ok(family)
-}
-
-/// SIGKILL to all of them. Backends are sessions of their own, so no group kill finds them; and one in the middle of a long statement
-/// would not notice for its length that the postmaster is gone.
-fn kill_family(child: &Child) -> std::io::Result<Vec<(i32, u64)>> {
-    stop_postmaster(child)?;
-    let family = children(child.pid());
-    let known = identities(&family);
-    // While it is stopped it reaps nothing, so the ids are theirs.
-    for process in family {
-        let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-    }
-    child.signal(Signal::SIGKILL)?;
-    Ok(known)
-}
-
-/// Stops the postmaster, so that it makes no more children.
-fn stop_postmaster(child: &Child) -> std::io::Result<()> {
-    child.signal(Signal::SIGSTOP)?;
-    until_stopped(child.pid());
-    Ok(())
-}
-
-/// Waits until a process has stopped: the signal only asks for that. Bounded, for one that cannot (in an uninterruptible read).
-fn until_stopped(pid: i32) {
-    for _ in 0..20_000 {
-        let state = Process::new(pid).and_then(|process| process.stat()).map(|stat| stat.state);
-        if !matches!(state, Ok('R' | 'S' | 'D')) {
-            break;
-        }
-        std::thread::sleep(Duration::from_micros(100));
-    }
 }
 
 impl Backend for Local {
@@ -422,6 +367,34 @@ impl Backend for Local {
         })
     }
 
+    fn add_standby(&self, replication: Replication) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let _turn = self.turn.lock().await;
+            self.make_standby(replication).await
+        })
+    }
+
+    fn hold_standby_back(&self) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(async {
+            let _turn = self.turn.lock().await;
+            self.cut_stream().await
+        })
+    }
+
+    fn fail_over(&self) -> BoxFuture<'_, Result<FailedOver, Error>> {
+        Box::pin(async {
+            let _turn = self.turn.lock().await;
+            self.promote_standby().await
+        })
+    }
+
+    fn remove_standby(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async {
+            let _turn = self.turn.lock().await;
+            self.end_standby().await
+        })
+    }
+
     fn postmaster(&self) -> Result<i32, Error> {
         self.child("reading its figures").map(|child| child.pid())
     }
@@ -444,10 +417,12 @@ impl Backend for Local {
             if self.child("").is_ok() {
                 self.take_down(Down::Fast).await?;
             }
+            self.kill_standby().await;
+            let data = self.data().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let kept = self.home.keep()?;
             let user = if self.run_as.is_some() { "as the owner of its data: " } else { "" };
             Ok(format!(
-                "The data directory was kept in {}. Start the server on it with ({user}{} -D {}/data -k /tmp -p {}), then: psql -h \
+                "The data directory was kept in {}. Start the server on it with ({user}{} -D {}/{data} -k /tmp -p {}), then: psql -h \
                  /tmp -p {} -U postgres",
                 kept.display(),
                 self.binaries.program("postgres").display(),
@@ -461,6 +436,7 @@ impl Backend for Local {
     fn dispose(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async {
             let _turn = self.turn.lock().await;
+            self.kill_standby().await;
             self.end_now().await;
             self.home.remove()
         })
@@ -471,16 +447,21 @@ impl Drop for Local {
     /// For a server that was not disposed of: a panicking test, an early return. Waits a moment for the processes to be gone, since the
     /// directory cannot be removed under them.
     fn drop(&mut self) {
-        let Ok(child) = self.child("ending it") else { return };
-        if let Ok(family) = kill_family(&child) {
-            for _ in 0..1000 {
-                let alive = family.iter().any(|&(pid, started)| start_of(pid) == Some(started));
-                if child.exited().is_some() && !alive {
-                    break;
+        let standby = self.standby.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let standby = standby.map(|standby| standby.running);
+        for running in self.running().take().into_iter().chain(standby) {
+            if running.child.exited().is_none()
+                && let Ok(family) = kill_family(&running.child)
+            {
+                for _ in 0..1000 {
+                    let alive = family.iter().any(|&(pid, started)| start_of(pid) == Some(started));
+                    if running.child.exited().is_some() && !alive {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
                 }
-                std::thread::sleep(Duration::from_millis(2));
             }
+            running.forget();
         }
-        self.cross_out(Cpu::default());
     }
 }

@@ -1,0 +1,113 @@
+//! Databases of trials that run side by side.
+//!
+//! To make and drop a database costs two checkpoints of the whole server, most of a second. Trials whose time is not judged
+//! therefore use a database again that an earlier one left: everything in it is removed, and it is looked at whether it is then
+//! as it was made. One that is not, or whose trial did not pass, is not used again.
+
+use std::sync::{Mutex, PoisonError};
+
+use sandbox::postgres::{Database, Template, Templates, connect};
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::sync::OnceCell;
+
+use super::drive::Broken;
+
+/// Relations of users, the harness's own left out.
+const RELATIONS: &str = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'harness')";
+
+/// What a new database holds.
+#[derive(Debug)]
+struct Layout {
+    /// Tables without a row, as SQL names.
+    empty: Vec<String>,
+    relations: i64,
+}
+
+/// Databases that wait for their next trial.
+#[derive(Debug, Default)]
+pub struct Databases {
+    idle: Mutex<Vec<Database>>,
+    layout: OnceCell<Layout>,
+}
+
+impl Databases {
+    /// An empty migrated database: one that waits, else a new one.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn take(&self, templates: &Templates, template: &Template) -> Result<Database, Broken> {
+        let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(database) = waiting {
+            return Ok(database);
+        }
+        let database = templates.copy(template, "side_by_side").await?;
+        self.layout.get_or_try_init(|| read_layout(&database)).await?;
+        Ok(database)
+    }
+
+    /// Takes a database back, empties it and lets it wait. What cannot be made as new stays with the server and goes with it.
+    pub async fn give_back(&self, database: Database) {
+        match self.empty(&database).await {
+            Ok(true) => self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(database),
+            Ok(false) => tracing::debug!(database = database.name(), "not as it was made, so not used again"),
+            Err(error) => tracing::debug!(database = database.name(), %error, "not used again"),
+        }
+    }
+
+    /// `true`: it is as it was made.
+    async fn empty(&self, database: &Database) -> sqlx::Result<bool> {
+        let Some(layout) = self.layout.get() else { return Ok(false) };
+        let mut connection = connect(&database.admin_url()).await.map_err(unreachable)?;
+        let mut tx = connection.begin().await?;
+        sqlx::raw_sql("SET LOCAL client_min_messages = warning; DROP SCHEMA IF EXISTS harness CASCADE")
+            .execute(&mut *tx)
+            .await?;
+        // TRUNCATE makes new files, which costs more than to delete a few thousand rows. Everything goes, so no key need be looked up.
+        let mut sql = "SET LOCAL session_replication_role = replica;".to_owned();
+        for table in &layout.empty {
+            sql += &format!(" DELETE FROM {table};");
+        }
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+        tx.commit().await?;
+        if !layout.empty.is_empty() {
+            sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {}", layout.empty.join(", "))))
+                .execute(&mut connection)
+                .await?;
+        }
+        let relations: i64 = sqlx::query_scalar(RELATIONS).fetch_one(&mut connection).await?;
+        let others: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok(relations == layout.relations && others == 0)
+    }
+}
+
+/// Reads what a new database holds.
+async fn read_layout(database: &Database) -> sqlx::Result<Layout> {
+    let mut connection = connect(&database.admin_url()).await.map_err(unreachable)?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    let mut empty = Vec::new();
+    for table in tables {
+        let sql = format!("SELECT EXISTS (SELECT FROM {table})");
+        let holds: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await?;
+        if !holds {
+            empty.push(table);
+        }
+    }
+    let relations = sqlx::query_scalar(RELATIONS).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(Layout { empty, relations })
+}
+
+fn unreachable(error: sandbox::postgres::Error) -> sqlx::Error {
+    sqlx::Error::Protocol(error.to_string())
+}
