@@ -191,6 +191,7 @@ mod tests {
             finding.evidence[1].contains("the second ingestion: xmin of race 102 was not read before"),
             "{finding:?}"
         );
+        assert!(finding.evidence[2].starts_with("no concurrent reader"), "nothing is told to hold: {finding:?}");
     }
 
     #[test]

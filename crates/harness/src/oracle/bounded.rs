@@ -145,10 +145,11 @@ mod tests {
 
         let mut unmeasured = fixture::healthy();
         unmeasured.limits = Limits { engine_peak_rss_bytes: Some(150_000_000), ..Limits::default() };
-        unmeasured.ingestions.truncate(1);
         unmeasured.ingestions[0].attempts[0].peak_rss_bytes = 0;
-        let says = format!("memory of the engine: not observed (revision 1, process {pid})");
-        assert_eq!(check(&unmeasured).evidence, [says]);
+        let says = [format!("memory of the engine: not observed (revision 1, process {pid})")];
+        assert_eq!(check(&unmeasured).evidence, says, "the second ingestion's peak holds nothing by itself");
+        unmeasured.ingestions.truncate(1);
+        assert_eq!(check(&unmeasured).evidence, says);
         unmeasured.ingestions[0].attempts.clear();
         assert_eq!(check(&unmeasured).evidence, ["memory of the engine: no engine process ran"]);
     }
