@@ -178,7 +178,7 @@ async fn nobody_there_is_not_done_and_gone_for_good_is_unknown() {
     let server = Server::start(&db, None, limits(), None).await;
     let (proxy, url) = relay(&server, "response(ingest)", Effect::Reset).await;
     proxy.add_rule(Rule::at("response(ingest)".parse().unwrap(), Effect::Refuse).on_all()).unwrap();
-    let patience = Patience { whole: Duration::from_millis(300), recovery: Duration::from_millis(20), ..QUICK };
+    let patience = Patience { whole: Duration::from_secs(6), recovery: Duration::from_millis(20), ..QUICK };
     let patience = Patience { wait: Duration::ZERO, ..patience };
     let told = importer(&url, patience).import(&request(EVENT), |_| {}).await;
     assert_eq!((&told.verdict, told.exit()), (&Verdict::Unknown, 75), "{told:?}");
