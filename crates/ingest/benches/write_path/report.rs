@@ -99,7 +99,11 @@ impl fmt::Display for Samples {
             };
             writeln!(f, "bar: {} at least {bar}{judged}: {}", case.name(), said(case.reference()))?;
             if !case.is_far() {
-                writeln!(f, "     to the table with its key by row, for which the bar was set: {}", said(Case::RowKeyReference))?;
+                writeln!(
+                    f,
+                    "     to the table with its key by row, for which the bar was set: {}",
+                    said(Case::RowKeyReference)
+                )?;
             }
         }
         Ok(())
