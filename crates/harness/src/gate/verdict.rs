@@ -89,8 +89,7 @@ pub fn verdict(run: &RunRecord, gate: &GateRecord) -> GateVerdict {
 /// Whether every trial that did not hold is the base build's.
 fn only_the_base(run: &RunRecord, gate: &GateRecord) -> bool {
     let mut broken = run.trials.iter().filter(|t| overall::of_trial(t).verdict != Verdict::Held).peekable();
-    broken.peek().is_some()
-        && broken.all(|t| gate.places.iter().any(|p| p.trial == t.trial && p.place.side == Side::A))
+    broken.peek().is_some() && broken.all(|t| gate.places.iter().any(|p| p.trial == t.trial && p.place.side == Side::A))
 }
 
 /// A baseline of what was measured here.
