@@ -127,6 +127,9 @@ fn without_synchronous_commit_a_killed_server_loses_what_it_acknowledged_and_dur
 
 #[test]
 fn a_synchronous_standby_takes_over_and_nothing_acknowledged_is_lost() {
+    if sandbox::postgres::Choice::local_first() != sandbox::postgres::Choice::Local {
+        return eprintln!("skipped: a standby needs a local server");
+    }
     let reports = Reports::new();
     // Twice: the second trial's standby is made of what the first one's became.
     assert_passed(&run(&reports, &["db-failover", "--profile", "fast", "--trials", "2"]), &reports);
@@ -143,6 +146,9 @@ fn a_synchronous_standby_takes_over_and_nothing_acknowledged_is_lost() {
 
 #[test]
 fn what_a_lagging_standby_never_had_is_told_and_written_again() {
+    if sandbox::postgres::Choice::local_first() != sandbox::postgres::Choice::Local {
+        return eprintln!("skipped: a standby needs a local server");
+    }
     let reports = Reports::new();
     assert_passed(&run(&reports, &["db-failover-async", "--profile", "fast"]), &reports);
     let result = reports.result();
@@ -204,6 +210,46 @@ fn a_slow_network_is_told_by_its_round_trips_and_a_plain_run_tells_them_too() {
     };
     assert!(trips(&["small-event"]) > 10.0);
     assert!(trips(&["small-event", "--database-rtt", "2ms", "--liverc-latency", "5ms"]) > 10.0);
+}
+
+#[test]
+fn an_engine_that_does_nothing_and_says_nothing_passes_under_no_fault() {
+    let reports = Reports::new();
+    let args =
+        ["small-event", "--engine", "true {event_id}", "--crash-at", "mid-batch", "--lose-db-at", "commit#1:sent"];
+    let output = run(&reports, &args);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stdout));
+    let result = reports.result();
+    assert!(verdicts(&result).iter().all(|(_, _, verdict)| verdict != "held"), "{:?}", verdicts(&result));
+    for oracle in ["content", "complete", "exit"] {
+        assert_eq!(verdict_of(&result, oracle), "violated", "{oracle}");
+    }
+    let all = faults(&result);
+    assert!(all[0].2.as_ref().unwrap().contains("the engine wrote no feed"), "{all:?}");
+    assert!(all[1].2.as_ref().unwrap().contains("was seen on the wire"), "{all:?}");
+}
+
+/// As the others on a local server; Docker where a daemon answers.
+#[test]
+fn a_server_in_docker_is_killed_and_loses_nothing() {
+    let probe = harness(&["doctor", "--json", "--postgres", "docker"]).output().unwrap();
+    if probe.status.code() != Some(0) {
+        return eprintln!("skipped: no Docker, or no image");
+    }
+    let reports = Reports::new();
+    let args =
+        ["run", "small-event", "--set", "commit_races=2", "--lose-db-at", "after-commit#2", "--postgres", "docker"];
+    let output = harness(&args).env("HARNESS_OUT", reports.path()).output().unwrap();
+    assert_passed(&output, &reports);
+    let (_, fired, _) = faults(&reports.result()).remove(0);
+    assert!(fired.as_ref().unwrap().contains("the postmaster ended"), "{fired:?}");
+
+    let reports = Reports::new();
+    let args = ["run", "db-failover", "--profile", "fast", "--postgres", "docker"];
+    let output = harness(&args).env("HARNESS_OUT", reports.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "what it cannot do proves nothing");
+    let (_, fired, why) = faults(&reports.result()).remove(0);
+    assert!(fired.is_none() && why.as_ref().unwrap().contains("--postgres local"), "{why:?}");
 }
 
 #[test]

@@ -257,7 +257,7 @@ pub struct Summary {
     pub max_in_flight: u32,
     /// Largest number of rows in one lap batch.
     pub largest_batch: u64,
-    /// Rows a lap batch may have after the parameter cap.
+    /// Rows a lap batch may have: as set, as the memory budget holds, and as a statement takes parameters.
     pub lap_batch: u64,
     /// Most connections of the pool in use at once.
     pub pool_peak: u32,

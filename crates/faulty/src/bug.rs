@@ -77,7 +77,7 @@ names! {
     LockLeaked = "lock-leaked",
     /// A worker that wakes after another has finished its event writes on.
     StaleOverwrite = "stale-overwrite",
-    /// A page that fails is asked for again at once, without end.
+    /// A page that fails is asked for again at once, twenty times over, without end.
     RetryStorm = "retry-storm",
     /// Every page is kept, once for each of its laps.
     UnboundedMemory = "unbounded-memory",
@@ -87,6 +87,8 @@ names! {
     AmbiguousDoubled = "ambiguous-commit-doubled",
     /// A commit whose answer got lost is taken for a success.
     AmbiguousSuccess = "ambiguous-commit-assumed",
+    /// Every race page is asked for at once, whatever the bound.
+    Crowding = "all-pages-at-once",
     /// `Retry-After` is not looked at.
     RetryAfterIgnored = "retry-after-ignored",
     /// What has come of a page that was cut short is taken for all of it.

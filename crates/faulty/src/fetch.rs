@@ -1,5 +1,6 @@
 //! Pages over HTTP, one after the other.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use contract::feed::{Record, Retry};
@@ -13,6 +14,9 @@ const ATTEMPTS: u32 = 6;
 
 /// Pause before the second attempt, doubled for each that follows.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Requests of a storm, which do not wait for each other's answers: their number does not depend on the machine.
+const STORM: usize = 20;
 
 /// What an engine waits that does not look at `Retry-After`.
 const IMPATIENT: Duration = Duration::from_millis(300);
@@ -31,6 +35,7 @@ pub struct Fetcher<'a> {
     http: reqwest::Client,
     bug: Option<Bug>,
     probe: &'a Probe,
+    ahead: HashMap<String, String>,
     /// Requests so far.
     pub requests: u64,
 }
@@ -40,11 +45,14 @@ impl<'a> Fetcher<'a> {
     pub fn new(bug: Option<Bug>, probe: &'a Probe) -> anyhow::Result<Self> {
         ingest::liverc::client::install_tls_provider();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { http, bug, probe, requests: 0 })
+        Ok(Self { http, bug, probe, ahead: HashMap::new(), requests: 0 })
     }
 
     /// A page, and the requests made for it. Tried again as long as that may help.
     pub async fn page(&mut self, url: &str, race: Option<u64>) -> Result<(String, u32), NotHad> {
+        if let Some(text) = self.ahead.remove(url) {
+            return Ok((text, 1));
+        }
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -53,6 +61,10 @@ impl<'a> Fetcher<'a> {
                 Err((cause, None)) => return Err(NotHad { cause, retry: false }),
                 Err((cause, Some(asked))) => (cause, asked.max(PAUSE * 2_u32.pow(attempt.min(ATTEMPTS) - 1))),
             };
+            if self.bug == Some(Bug::RetryStorm) {
+                self.all_at_once(std::iter::repeat_n(url.to_owned(), STORM)).await;
+                self.ahead.clear();
+            }
             let wait = match self.bug {
                 Some(Bug::RetryStorm) => Duration::ZERO,
                 Some(Bug::RetryAfterIgnored) => IMPATIENT,
@@ -65,6 +77,20 @@ impl<'a> Fetcher<'a> {
             self.probe.record(|| Record::Retry(Retry { what: "fetch".into(), id: race, attempt, wait_us, cause }));
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Fetches pages ahead, all at the same time. One that does not come is fetched again when it is asked for.
+    pub async fn all_at_once(&mut self, urls: impl Iterator<Item = String>) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for url in urls {
+            let http = self.http.clone();
+            self.requests += 1;
+            tasks.spawn(async move {
+                let text = http.get(&url).send().await.ok()?.error_for_status().ok()?.text().await.ok()?;
+                Some((url, text))
+            });
+        }
+        self.ahead.extend(tasks.join_all().await.into_iter().flatten());
     }
 
     /// One attempt; an error with the pause that is asked for, if another may help.

@@ -128,6 +128,9 @@ impl Run<'_> {
         self.writer.reach(Step::EntriesWritten);
         self.summary.removed = recorded.removed;
         let blind = self.bug == Some(Bug::PlainInsert) && !recorded.was_full;
+        if self.bug == Some(Bug::Crowding) {
+            self.fetcher.all_at_once(event.races.iter().map(|race| self.urls.race(race.id))).await;
+        }
         let mut unit = Vec::new();
         for listed in &event.races {
             let stored = recorded.stored.get(&listed.id);

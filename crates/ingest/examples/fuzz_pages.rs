@@ -6,6 +6,7 @@
 #[path = "../tests/fuzz/mod.rs"]
 mod fuzz;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -30,6 +31,9 @@ struct Arguments {
     /// Number of the first input
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Size at which an input grows no more, bytes
+    #[arg(long, default_value_t = 256 << 10)]
+    largest: usize,
     /// Folders of more pages to mutate (*.html), besides the fixtures and the real ones of ../shared/liverc
     #[arg(long)]
     pages: Vec<PathBuf>,
@@ -49,7 +53,10 @@ fn main() -> ExitCode {
     folders.extend(arguments.pages.clone());
     let pages = seed_pages(&folders).unwrap_or_else(|e| panic!("cannot read the pages: {e}"));
     if let Some(number) = arguments.show {
-        print!("{}", Mutator::new(arguments.seed, pages.iter().map(|(_, t)| t.as_str())).input(number));
+        print!(
+            "{}",
+            Mutator::new(arguments.seed, arguments.largest, pages.iter().map(|(_, t)| t.as_str())).input(number)
+        );
         return ExitCode::SUCCESS;
     }
     if arguments.worker { worker(&arguments, &pages) } else { parent(&arguments, pages.len()) }
@@ -57,8 +64,8 @@ fn main() -> ExitCode {
 
 /// Reads the inputs. Tells the number of each before it is read, so that one that ends the process is known.
 fn worker(arguments: &Arguments, pages: &[(String, String)]) -> ExitCode {
-    let mutator = Mutator::new(arguments.seed, pages.iter().map(|(_, text)| text.as_str()));
-    let watch = Watch::start(|input| eprintln!("input {input} does not end"));
+    let mutator = Mutator::new(arguments.seed, arguments.largest, pages.iter().map(|(_, text)| text.as_str()));
+    let watch = Watch::start();
     std::panic::set_hook(Box::new(|_| {})); // what panics is reported with its input
     on_a_small_stack(|| {
         let (mut tally, mut found) = (Tally::default(), 0);
@@ -101,9 +108,8 @@ fn parent(arguments: &Arguments, pages: usize) -> ExitCode {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--worker", "--seed", &arguments.seed.to_string(), "--from", &from.to_string()]);
         command.args(["--inputs", &(end - from).to_string()]).arg("--out").arg(&arguments.out);
-        for folder in &arguments.pages {
-            command.arg("--pages").arg(folder);
-        }
+        command.args(["--largest", &arguments.largest.to_string()]);
+        command.args(arguments.pages.iter().flat_map(|folder| [OsStr::new("--pages"), folder.as_os_str()]));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut last = from;
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {

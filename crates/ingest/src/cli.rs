@@ -3,6 +3,8 @@
 mod args;
 mod metrics_file;
 mod report;
+mod service;
+mod service_args;
 mod verify;
 
 use std::ffi::OsString;
@@ -85,6 +87,9 @@ fn run(matches: &ArgMatches) -> Result<u8, Failure> {
         Some(("migrate", sub)) => migrate(sub),
         Some(("status", sub)) => status(sub),
         Some(("verify", sub)) => verify::run(sub),
+        Some(("serve", sub)) => service::serve(sub),
+        Some(("work", sub)) => service::work(sub),
+        Some(("import", sub)) => service::import(sub),
         Some(("parse", sub)) => parse(sub),
         Some(("settings", sub)) => {
             report::settings(&settings(sub)?, sub.get_flag("json"));
@@ -100,6 +105,7 @@ fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
         layers.read_file(path)?;
     }
     let own = ["INGEST_LOG", "INGEST_CONFIG", "INGEST_METRICS_FILE"];
+    let own: Vec<_> = own.into_iter().chain(service_args::variables()).collect();
     let vars =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     layers.read_environment(vars.filter(|(name, _)| !own.contains(&name.as_str())))?;

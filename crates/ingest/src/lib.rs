@@ -13,5 +13,6 @@ pub mod model;
 pub mod pipeline;
 pub mod probe;
 pub mod retry;
+pub mod service;
 pub mod settings;
 pub mod store;

@@ -67,6 +67,38 @@ fn lists_cut_at_any_byte_are_errors_or_whole() {
     }
 }
 
+/// Found by fuzzing: the HTML parser takes the square of the nesting, minutes for a page of 2 MB.
+#[test]
+fn a_page_that_nests_for_ever_is_refused_at_once() {
+    let overgrown = |error: PageError| {
+        assert!(matches!(error, PageError::Overgrown { what: "nests deeper", .. }), "{error}");
+        assert!(error.worth_fetching_again());
+    };
+    let deep = "<colspan='14'><div class=\"race_num\" style=\"color: white;\">2".repeat(20_000);
+    let into = |page: &str, at: &str| page.replacen(at, &format!("{deep}{at}"), 1);
+    overgrown(race(&into(PAGES[0], "</table>")).unwrap_err());
+    overgrown(event_page::parse(&into(PAGES[2], "</table>")).unwrap_err());
+    overgrown(entry_list::parse(&into(PAGES[4], "</table>")).unwrap_err());
+}
+
+/// Found by fuzzing: each of these took the square of its length, minutes for a page of 1 MB.
+#[test]
+fn a_script_that_goes_on_for_ever_is_read_in_one_go() {
+    for piece in ["//\n", "(1/8 ", "\\'", "\\\"", "\\`", "/ ", "'\n", "\\'\\\n"] {
+        let line = piece.repeat(1_000_000 / piece.len());
+        let opened = match piece {
+            "\\\"" => "\"",
+            "\\`" => "`",
+            _ => "'",
+        };
+        // CPU time would do as well; that the test ends at all is enough: at the square it takes an hour.
+        let _ = scan(&format!("{opened}{line}\nracerLaps[1] = {{}}"));
+        let _ = scan(&format!("{line}\nracerLaps[1] = {{}}"));
+    }
+    let many: String = (0..5000).map(|id| format!("racerLaps[{id}] = {{ laps: [] }};\n")).collect();
+    assert!(matches!(scan(&many), Err(PageError::Overgrown { what: "has more drivers", .. })));
+}
+
 fn scan(script: &str) -> Result<Vec<DriverLaps>, PageError> {
     let mut all = Vec::new();
     racer_laps::in_script(script, 0, &mut all)?;

@@ -49,5 +49,5 @@ async fn it_takes_no_more_than_the_server_has_left() {
     let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
     let error = summary.error.unwrap();
     assert!(error.contains("connecting to the database"), "{error}");
-    eprintln!("{error}");
+    assert!(error.contains("raise max_connections"), "it says why, and what to do: {error}");
 }

@@ -83,6 +83,7 @@ async fn sessions_run_under_deadlines_and_say_who_they_are() {
         ("application_name", "ingest"),
         ("client_connection_check_interval", "1s"),
         ("enable_seqscan", "off"),
+        ("jit", "off"),
     ] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT current_setting('{setting}')"));
         let rows = session.rows("x", sql, no_args()).await.unwrap();

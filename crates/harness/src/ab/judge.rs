@@ -65,6 +65,9 @@ pub struct Results {
     /// Load conditions.
     #[serde(default)]
     pub conditions: Vec<UnderCondition>,
+    /// The model fitted to them, where they were measured.
+    #[serde(default)]
+    pub model: Option<super::predict::Model>,
     /// What a calibration found, by the effect that was added.
     #[serde(default)]
     pub calibration: Vec<super::calibrate::Level>,
@@ -159,8 +162,13 @@ pub fn change_text(c: &Comparison) -> String {
     if c.low.total_cmp(&c.high).is_eq() {
         return format!("{} in every pair", percent(c.change()));
     }
-    let number = |share: f64| percent(share).trim_end_matches(" %").to_owned();
-    format!("{} ({} to {})", percent(c.change()), number(low), number(high))
+    let (low, high) = (percent(low), percent(high));
+    // `−92 to −77`, but `+329 % to × 12`.
+    let bounds = match (low.strip_suffix(" %"), high.strip_suffix(" %")) {
+        (Some(low), Some(high)) => format!("{low} to {high}"),
+        _ => format!("{low} to {high}"),
+    };
+    format!("{} ({bounds})", percent(c.change()))
 }
 
 /// A change as people read it: `−62 %`, `+0.4 %`, `× 12`.
@@ -212,7 +220,10 @@ pub fn judge(spec: &ComparisonRecord, trials: &[TrialRecord]) -> Results {
         .collect();
     let criteria = spec.criteria.as_ref().map_or_else(Vec::new, |c| judge_criteria(c, spec, &main, &rows, unwritten));
     let calibration = super::calibrate::levels(spec, trials);
-    Results { pairs, extended: pairs > spec.pairs, rows, criteria, unwritten, conditions, calibration }
+    let extended = pairs > spec.pairs;
+    let mut results = Results { pairs, extended, rows, criteria, unwritten, conditions, model: None, calibration };
+    results.model = super::predict::Model::fit(&results);
+    results
 }
 
 /// A row for each metric that both sides of a set have.

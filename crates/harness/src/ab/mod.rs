@@ -4,9 +4,11 @@
 //! condition. A set is a number of pairs, a trial of each side in each ([`crate::stats::turn`]).
 
 pub mod calibrate;
+pub mod conditions;
 pub mod criteria;
 pub mod errors;
 pub mod judge;
+pub mod predict;
 pub mod record;
 
 pub use criteria::{Criteria, Judged};

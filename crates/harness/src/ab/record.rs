@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::criteria::Criteria;
 use super::judge::Results;
 use crate::stats::{Place, Side};
-use crate::trial::record::{Snapshot, TrialRecord};
+use crate::trial::record::{Snapshot, StatementCost, TrialRecord};
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +143,7 @@ impl TrialRecord {
         if let Some(liverc) = &mut self.liverc {
             liverc.pages.clear();
         }
+        self.statements = shortened(std::mem::take(&mut self.statements));
         self.progress.clear();
     }
 
@@ -157,5 +158,53 @@ impl TrialRecord {
         for judgement in &mut self.judgements {
             judgement.evidence.clear();
         }
+    }
+}
+
+/// Characters of a statement that tell it from others; one that writes a thousand rows has tens of thousands.
+const TOLD_APART: usize = 160;
+
+/// Statements with their texts cut; those that then read the same are one.
+fn shortened(statements: Vec<StatementCost>) -> Vec<StatementCost> {
+    let mut merged: Vec<StatementCost> = Vec::new();
+    for mut cost in statements {
+        if let Some((end, _)) = cost.query.char_indices().nth(TOLD_APART) {
+            cost.query.truncate(end);
+            cost.query.push('…');
+        }
+        match merged.iter_mut().find(|m| m.query == cost.query) {
+            Some(same) => {
+                same.calls += cost.calls;
+                same.rows += cost.rows;
+                same.exec_us += cost.exec_us;
+                same.wal_bytes += cost.wal_bytes;
+            }
+            None => merged.push(cost),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thin_trial_keeps_figures_and_verdicts_and_its_statements_by_their_beginning() {
+        let mut trial = crate::oracle::fixture::healthy();
+        let cost = |query: String| StatementCost { query, calls: 2, rows: 3, exec_us: 1.5, wal_bytes: 7 };
+        let long = |rows: usize| format!("INSERT INTO laps VALUES {}", "($1, $2), ".repeat(rows));
+        trial.statements = vec![cost(long(100)), cost("BEGIN".to_owned()), cost(long(200))];
+        let (metrics, judgements) = (trial.metrics.clone(), trial.judgements.clone());
+        trial.thin();
+        assert_eq!((&trial.metrics, &trial.judgements), (&metrics, &judgements));
+        assert_eq!(trial.statements.len(), 2);
+        assert_eq!(
+            (trial.statements[0].calls, trial.statements[0].wal_bytes),
+            (4, 14),
+            "nothing is lost from the sums"
+        );
+        assert!(trial.ingestions[0].expected.is_empty());
+        assert!(trial.statements[0].query.chars().count() == TOLD_APART + 1);
     }
 }

@@ -45,6 +45,9 @@ pub struct Args {
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
+    /// Do not judge by this oracle, as often as wanted: to look past what is known to fail
+    #[arg(long = "without", value_name = "ORACLE")]
+    without: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -80,7 +83,7 @@ fn resolve(args: &Args) -> Result<Scenario, Failure> {
     };
     let scenario = Scenario::parse("chaos.toml", BASE, known).and_then(|s| s.with(&overrides, known));
     let mut scenario = scenario.map_err(Failure::usage)?;
-    crate::search::judged_by_durable(&mut scenario);
+    sweep::judged_by(&mut scenario, &args.without)?;
     Ok(scenario)
 }
 

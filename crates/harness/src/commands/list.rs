@@ -1,6 +1,7 @@
-//! `harness list [WHAT]`: scenarios, oracles, steps, faults, one line each.
+//! `harness list [WHAT]`: scenarios, oracles, steps, faults, bugs, one line each.
 
 use contract::Step;
+use faulty::Bug;
 
 use super::{Failure, PASS};
 use crate::faults::Action;
@@ -19,6 +20,8 @@ pub enum What {
     Steps,
     /// What can go wrong
     Faults,
+    /// What can be wrong with the engine of the self-test
+    Bugs,
 }
 
 /// Arguments.
@@ -35,6 +38,7 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
         What::Scenarios => scenario::list().into_iter().map(|s| (s.name, s.description)).collect(),
         What::Oracles => OracleName::ALL.iter().map(|o| (o.name().to_owned(), o.description().to_owned())).collect(),
         What::Steps => Step::ALL.iter().map(|s| (s.name().to_owned(), s.description().to_owned())).collect(),
+        What::Bugs => Bug::ALL.iter().map(|b| (b.name().to_owned(), b.description().to_owned())).collect(),
         What::Faults => Action::ALL.iter().map(|a| (a.name().to_owned(), fault(*a))).collect(),
     };
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -45,8 +49,12 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
 }
 
 fn fault(action: Action) -> String {
+    let mut text = action.description().to_owned();
+    if let Some(lasts) = action.default_duration().filter(|span| !span.0.is_zero()) {
+        text += &format!(" Lasts {lasts} where no other duration is given.");
+    }
     match action.needs().text() {
-        "" => action.description().to_owned(),
-        needs => format!("{} Needs {needs}.", action.description()),
+        "" => text,
+        needs => format!("{text} Needs {needs}."),
     }
 }

@@ -63,8 +63,6 @@ enum Verb {
     Run(Box<run::Args>),
     /// Fail when a change made ingestion slower, chattier or unsafe, and say why
     Gate(Box<gate::Args>),
-    /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
-    Phases(Box<phases::Args>),
     /// Strike at every point of an ingestion, a trial each
     Sweep(Box<sweep::Args>),
     /// Run schedules of faults that chance makes, and make simpler what fails
@@ -75,7 +73,9 @@ enum Verb {
     Selftest(Box<selftest::Args>),
     /// Compare two profiles or two builds in interleaved pairs: findings with intervals, and the scenario's criteria
     Ab(Box<ab::Args>),
-    /// List scenarios, oracles, steps or faults
+    /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
+    Phases(Box<phases::Args>),
+    /// List scenarios, oracles, steps, faults or bugs
     List(list::Args),
     /// Make the report of a stored run again
     Report(report::Args),
@@ -111,12 +111,12 @@ pub fn main() -> u8 {
     let outcome = match cli.verb {
         Verb::Run(args) => run::main(*args),
         Verb::Gate(args) => gate::main(&args),
-        Verb::Phases(args) => phases::main(&args),
         Verb::Sweep(args) => sweep::main(*args),
         Verb::Chaos(args) => chaos::main(*args),
         Verb::Replay(args) => replay::main(*args),
         Verb::Selftest(args) => selftest::main(*args),
         Verb::Ab(args) => ab::main(&args),
+        Verb::Phases(args) => phases::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

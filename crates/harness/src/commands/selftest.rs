@@ -33,7 +33,8 @@ const LEFT_BEHIND: Duration = Duration::from_secs(1);
 /// Arguments.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Args {
-    /// Only this bug, and the right engine under its scenario; may be given several times. Without it: all bugs and controls
+    /// Only this bug (see `harness list bugs`), and the right engine under its scenario; may be given several times. Without it:
+    /// all bugs and controls
     #[arg(long = "bug", value_name = "NAME")]
     bugs: Vec<String>,
     /// Trials at the same time, each in its own database. Twice the cores, if not given

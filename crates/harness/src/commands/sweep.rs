@@ -6,6 +6,7 @@ use std::path::Path;
 use super::session::{self, Common, Session};
 use super::{Failure, INTERRUPTED};
 use crate::clock::monotonic_us;
+use crate::oracle::OracleName;
 use crate::report;
 use crate::scenario::{Overrides, Scenario};
 use crate::search::golden::NotGolden;
@@ -48,6 +49,9 @@ pub struct Args {
     /// Another engine: a command with {track} and {event_id}, given DATABASE_URL and LIVERC_BASE_URL
     #[arg(long, value_name = "COMMAND")]
     engine: Option<String>,
+    /// Do not judge by this oracle, as often as wanted: to look past what is known to fail
+    #[arg(long = "without", value_name = "ORACLE")]
+    without: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -110,9 +114,25 @@ fn resolve(args: &Args) -> Result<(Scenario, Options), Failure> {
         return Err(Failure::usage("--budget: a sweep of no point would prove nothing; give 1 or more"));
     }
     let mut scenario = scenario;
-    crate::search::judged_by_durable(&mut scenario);
+    judged_by(&mut scenario, &args.without)?;
     let options = Options { points, strike, depth: args.depth, budget: args.budget, jobs: jobs(args.jobs) };
     Ok((scenario, options))
+}
+
+/// What a search judges by: what the scenario lists, *durable* with it, since something goes wrong, and not what was taken out.
+///
+/// # Errors
+/// No such oracle, or none is left.
+pub fn judged_by(scenario: &mut Scenario, without: &[String]) -> Result<(), Failure> {
+    crate::search::judged_by_durable(scenario);
+    for name in without {
+        let oracle: OracleName = name.parse().map_err(|e| Failure::usage(format!("--without: {e}")))?;
+        scenario.oracles.retain(|o| *o != oracle);
+    }
+    if scenario.oracles.is_empty() {
+        return Err(Failure::usage("--without: no oracle is left that could be judged"));
+    }
+    Ok(())
 }
 
 /// Trials at once: those that were asked for, else two for each core, since a trial waits as long as it works.

@@ -50,9 +50,9 @@ names! {
     DbLockTimeout = "db-lock-timeout",
     /// PostgreSQL reports a statement timeout (57014), at a row or at COMMIT.
     DbStatementTimeout = "db-statement-timeout",
-    /// The primary is killed and a synchronous standby takes over, when it is over: nothing acknowledged may be lost.
+    /// The primary is killed and its synchronous standby takes its place: nothing acknowledged may be lost.
     DbFailover = "db-failover",
-    /// The primary is killed and an asynchronous standby that lags takes over: the report says what was lost.
+    /// The primary is killed and an asynchronous standby that lags takes its place: the report says what was lost.
     DbFailoverAsync = "db-failover-async",
     /// Connections to LiveRC are reset.
     NetReset = "net-reset",
@@ -97,8 +97,8 @@ pub enum Need {
     Proxy,
     /// A PostgreSQL of the harness's own: `--postgres docker` or `local`.
     OwnServer,
-    /// A server of the harness's own, and root to mount a small file system.
-    OwnServerAndRoot,
+    /// A local server, and root to mount a small file system for it: `--postgres local`.
+    LocalAndRoot,
     /// A local server, and a second one beside it: `--postgres local`.
     Local,
     /// The right to create trigger functions: any database of the harness's own.
@@ -115,7 +115,7 @@ impl Need {
             Self::Nothing => "",
             Self::Proxy => "no TLS to PostgreSQL",
             Self::OwnServer => "docker or local server",
-            Self::OwnServerAndRoot => "docker or local server, root",
+            Self::LocalAndRoot => "local server, root",
             Self::Local => "local server",
             Self::OwnDatabase => "a database in which triggers may be made",
             Self::Cgroup => "root and a cgroup that can be written, or a limit on data",
@@ -131,7 +131,7 @@ impl Action {
             Self::OutOfMemory => Need::Cgroup,
             Self::DbReset | Self::DbBlackhole | Self::DbRefuse | Self::DbSlow | Self::DbCut => Need::Proxy,
             Self::DbKill | Self::DbStop | Self::DbRestart | Self::DbPause | Self::DbConnections => Need::OwnServer,
-            Self::DbFull => Need::OwnServerAndRoot,
+            Self::DbFull => Need::LocalAndRoot,
             Self::DbFailover | Self::DbFailoverAsync => Need::Local,
             Self::DbLocked
             | Self::DbDeadlock

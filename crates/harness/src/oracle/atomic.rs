@@ -164,6 +164,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_told_by_its_transactions() {
+        let mut record = fixture::healthy();
+        record.ingestions.truncate(1);
+        record.ingestions[0].observed.xmins.insert(101, xmins(&[700, 701], Some(700)));
+        record.ingestions[0].observed.xmins.insert(102, xmins(&[700], Some(701)));
+        let finding = check(&record);
+        let says = [
+            "revision 1: race 101: its rows were written by transactions 700, 701",
+            "revision 1: race 102: its rows were written by transaction 700, its checkpoint by 701",
+        ];
+        assert_eq!(finding.evidence[..2], says.map(str::to_owned));
+        assert!(finding.evidence[2].starts_with("no concurrent reader"), "nothing is told to hold: {finding:?}");
+    }
+
+    #[test]
+    fn a_race_without_a_row_is_not_there_and_one_of_before_without_its_xmin_is_unknown() {
+        let mut empty = fixture::healthy();
+        let races = empty.ingestions[0].observed.tables.get_mut(&RowKind::Races).unwrap();
+        races.insert(104, fixture::group(0, "nothing"));
+        assert_eq!(check(&empty).verdict, Verdict::Held);
+        let mut unread = fixture::healthy();
+        unread.ingestions[0].observed.xmins.remove(&102);
+        let finding = check(&unread);
+        assert!(
+            finding.evidence[1].contains("the second ingestion: xmin of race 102 was not read before"),
+            "{finding:?}"
+        );
+        assert!(finding.evidence[2].starts_with("no concurrent reader"), "nothing is told to hold: {finding:?}");
+    }
+
+    #[test]
     fn transactions_may_differ_between_races_or_be_shared_by_them() {
         let mut record = fixture::healthy();
         for ingestion in &mut record.ingestions {

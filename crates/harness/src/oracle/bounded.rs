@@ -131,6 +131,30 @@ mod tests {
     }
 
     #[test]
+    fn who_went_past_a_limit_is_told_and_nothing_is_told_to_hold_that_was_not_seen() {
+        let mut record = fixture::healthy();
+        record.limits.connections = None;
+        record.ingestions[0].attempts[0].peak_rss_bytes = 151_000_000;
+        record.liverc.as_mut().unwrap().max_in_flight = 9;
+        let pid = record.ingestions[0].attempts[0].pid;
+        let says = [
+            format!("memory of the engine: 151.0 MB (revision 1, process {pid}), the limit is 150.0 MB"),
+            "requests in flight: 9 (the mock), the limit is 8".to_owned(),
+        ];
+        assert_eq!(check(&record).evidence, says);
+
+        let mut unmeasured = fixture::healthy();
+        unmeasured.limits = Limits { engine_peak_rss_bytes: Some(150_000_000), ..Limits::default() };
+        unmeasured.ingestions[0].attempts[0].peak_rss_bytes = 0;
+        let says = [format!("memory of the engine: not observed (revision 1, process {pid})")];
+        assert_eq!(check(&unmeasured).evidence, says, "the second ingestion's peak holds nothing by itself");
+        unmeasured.ingestions.truncate(1);
+        assert_eq!(check(&unmeasured).evidence, says);
+        unmeasured.ingestions[0].attempts.clear();
+        assert_eq!(check(&unmeasured).evidence, ["memory of the engine: no engine process ran"]);
+    }
+
+    #[test]
     fn what_was_not_measured_is_unknown() {
         let mut unmeasured = fixture::healthy();
         unmeasured.ingestions[1].attempts[0].peak_rss_bytes = 0;

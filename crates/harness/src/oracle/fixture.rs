@@ -197,6 +197,7 @@ pub(crate) fn healthy() -> TrialRecord {
         reproduce: String::new(),
         psql: None,
         in_set: None,
+        beside: Vec::new(),
         broken: None,
     }
 }

@@ -156,6 +156,10 @@ pub fn judge(record: &TrialRecord, listed: &[OracleName]) -> Vec<Judgement> {
         .iter()
         .map(|&oracle| {
             let Finding { mut verdict, mut evidence } = oracle.check(record);
+            if oracle == OracleName::Content && !record.beside.is_empty() {
+                verdict = Verdict::Violated;
+                evidence.splice(0..0, record.beside.iter().cloned());
+            }
             if !listed.contains(&oracle) {
                 if verdict != Verdict::NotJudged {
                     evidence.insert(0, format!("the scenario does not list it; it would be {verdict}"));
@@ -193,6 +197,7 @@ mod tests {
     fn names_read_back_equal_their_json_and_a_typo_gets_the_nearest() {
         for &oracle in OracleName::ALL {
             assert_eq!(oracle.name().parse::<OracleName>(), Ok(oracle));
+            assert_eq!(oracle.to_string(), oracle.name());
             assert_eq!(serde_json::to_value(oracle).unwrap(), oracle.name());
             assert!(oracle.description().ends_with('.'), "{oracle}");
         }

@@ -6,12 +6,12 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::oracle::Verdict;
-use crate::stats::Metric;
+use crate::stats::{Metric, Spread};
 use crate::trial::record::RunRecord;
 
 use super::groups;
 use super::html::{Page, page};
-use super::{format, overall, scrub};
+use super::{format, overall, scrub, words};
 
 /// Title of the page, by which it is told from a page of somebody else.
 pub(super) const TITLE: &str = "Runs of the harness";
@@ -34,6 +34,8 @@ pub struct Line {
     pub started_at: String,
     /// Overall verdict.
     pub verdict: Verdict,
+    /// What a comparison came to, in words.
+    pub compared: Option<&'static str>,
     /// Whether it was interrupted.
     pub interrupted: bool,
     /// Trials.
@@ -47,10 +49,12 @@ impl Line {
     #[must_use]
     pub fn of(run: &RunRecord) -> Self {
         let groups = groups::of_run(run);
+        let overall = overall::of_run(run);
         Self {
             scenario: run.scenario.clone(),
             started_at: run.started_at.clone(),
-            verdict: overall::of_run(run).verdict,
+            verdict: overall.compared.map_or(overall.verdict, super::compared::Conclusion::as_verdict),
+            compared: overall.compared.map(super::compared::Conclusion::headline),
             interrupted: run.interrupted,
             trials: run.search.as_ref().map_or(run.trials.len(), |s| s.points.len()),
             groups: groups.iter().map(|g| (g.label.clone(), g.metric(Metric::EventTime).map(|s| s.median))).collect(),
@@ -119,7 +123,13 @@ fn table(runs: &[(&str, &Line)]) -> Markup {
                     @for (folder, run) in runs {
                         tr {
                             th scope="row" { a href=(format!("{}/report.html", segment(folder))) { (run.scenario) } }
-                            td { (super::html::chip(run.verdict)) @if run.interrupted { span class="hint" { "interrupted" } } }
+                            td {
+                                @match run.compared {
+                                    Some(words) => span class={ "chip " (words::class(run.verdict)) } { (words) },
+                                    None => (super::html::chip(run.verdict)),
+                                }
+                                @if run.interrupted { span class="hint" { "interrupted" } }
+                            }
                             td { @for (label, _) in &run.groups { div { (label) } } }
                             td class="num" {
                                 @for (_, time) in &run.groups { div { (time.map_or(format::NONE.to_string(), format::duration)) } }
@@ -148,8 +158,9 @@ fn trends(runs: &[(&str, &Line)]) -> Markup {
         section id="trends" aria-labelledby="trends-title" {
             h2 id="trends-title" { "Trends" }
             p class="note" {
-                "Median event time of each run, oldest at the left. Runs on different machines or builds are not comparable: a trend is a hint, "
-                "never a verdict."
+                "Median event time of each run, oldest at the left. The dashed line is the median of the runs before the latest; a run that \
+                 lies more than 10 % from the median of those before it is marked ▲ slower or ▼ faster. Runs on different machines or builds are \
+                 not comparable: a trend is a hint, never a verdict."
             }
             div class="scroll" tabindex="0" role="region" aria-label="Trend of each scenario" {
                 table {
@@ -157,7 +168,7 @@ fn trends(runs: &[(&str, &Line)]) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "Scenario" } th scope="col" { "Profile" } th scope="col" { "Trend" } th scope="col" class="num" { "Runs" }
-                            th scope="col" class="num" { "Latest" } th scope="col" class="num" { "Smallest" } th scope="col" class="num" { "Largest" }
+                            th scope="col" class="num" { "Latest" } th scope="col" class="num" { "Against the median before" } th scope="col" class="num" { "Smallest" } th scope="col" class="num" { "Largest" }
                         }
                     }
                     tbody {
@@ -170,6 +181,12 @@ fn trends(runs: &[(&str, &Line)]) -> Markup {
                                 td { (sparkline(times)) }
                                 td class="num" { (times.len()) }
                                 td class="num" { (times.last().map_or(format::NONE.to_string(), |us| format::duration(*us))) }
+                                td class="num" {
+                                    @match (before(times, times.len() - 1), times.last()) {
+                                        (Some(base), Some(latest)) => (change_of(latest / base)),
+                                        _ => (format::NONE),
+                                    }
+                                }
                                 td class="num" { (format::duration(min)) }
                                 td class="num" { (format::duration(max)) }
                             }
@@ -181,18 +198,57 @@ fn trends(runs: &[(&str, &Line)]) -> Markup {
     }
 }
 
-/// A line from 0 upwards, so that small changes look small; a dot at the latest.
+/// A run that differs by more than this from those before it is marked (the floor of times, DESIGN 8).
+const MARKED: f64 = 0.10;
+
+/// Runs that must lie before one for it to be compared with their median.
+const ENOUGH: usize = 3;
+
+/// Median of the runs before one, where there are enough.
+fn before(times: &[f64], index: usize) -> Option<f64> {
+    let earlier = times.get(..index).filter(|earlier| earlier.len() >= ENOUGH)?;
+    Spread::of(earlier.iter().copied()).map(|s| s.median)
+}
+
+/// `▲ +12 %`, `−3 %`.
+fn change_of(ratio: f64) -> String {
+    let mark = match ratio {
+        r if r > 1.0 + MARKED => "▲ ",
+        r if r < 1.0 / (1.0 + MARKED) => "▼ ",
+        _ => "",
+    };
+    format!("{mark}{}", crate::ab::judge::percent(ratio - 1.0))
+}
+
+/// A line from 0 upwards, so that small changes look small; a dot at the latest, a dashed line at the median of those before
+/// it, and a triangle at each run that differs from the median of those before it.
 fn sparkline(times: &[f64]) -> Markup {
     let max = times.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let step = 132.0 / times.len().saturating_sub(1).max(1) as f64;
+    let height = |us: f64| 30.0 - 24.0 * us / max;
     let points: Vec<(f64, f64)> =
-        times.iter().enumerate().map(|(i, us)| (6.0 + step * i as f64, 30.0 - 24.0 * us / max)).collect();
+        times.iter().enumerate().map(|(i, us)| (6.0 + step * i as f64, height(*us))).collect();
     let line = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ");
     let (x, y) = points.last().copied().unwrap_or((6.0, 30.0));
+    let base = before(times, times.len().saturating_sub(1)).map(height);
+    let marks = times.iter().zip(&points).enumerate().filter_map(|(i, (us, (x, y)))| {
+        let ratio = us / before(times, i)?;
+        // The triangle points where the time went.
+        let tip = match ratio {
+            r if r > 1.0 + MARKED => -5.0,
+            r if r < 1.0 / (1.0 + MARKED) => 5.0,
+            _ => return None,
+        };
+        Some(format!("{x:.1},{:.1} {:.1},{:.1} {:.1},{:.1}", y + tip, x + 4.0, y - tip / 2.0, x - 4.0, y - tip / 2.0))
+    });
     html! {
         svg class="spark" viewBox="0 0 144 34" role="img" {
             title { (format!("Event time over {}", format::plural(times.len(), "run"))) }
+            @if let Some(base) = base {
+                line x1="6" x2="138" y1=(format!("{base:.1}")) y2=(format!("{base:.1}")) stroke="currentColor" stroke-dasharray="3 3" opacity="0.6" {}
+            }
             polyline points=(line) fill="none" stroke="currentColor" stroke-width="2" {}
+            @for mark in marks { polygon points=(mark) fill="var(--bad)" {} }
             circle cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.5" fill="currentColor" {}
         }
     }
@@ -209,4 +265,21 @@ fn segment(folder: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_compared_with_the_median_of_those_before_it() {
+        assert_eq!(before(&[1.0, 2.0], 1), None, "too few");
+        assert_eq!(before(&[1.0, 3.0, 2.0, 9.0], 3), Some(2.0));
+        assert_eq!(
+            (change_of(1.2).as_str(), change_of(0.8).as_str(), change_of(1.05).as_str()),
+            ("▲ +20 %", "▼ −20 %", "+5.0 %")
+        );
+        let drawn = sparkline(&[1.0, 1.0, 1.0, 1.5, 1.0]).into_string();
+        assert_eq!((drawn.matches("<polygon").count(), drawn.matches("<line").count()), (1, 1), "{drawn}");
+    }
 }

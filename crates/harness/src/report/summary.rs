@@ -10,7 +10,7 @@ use super::groups::{self, Group};
 use super::{compared, format, notes, overall, scrub, search, selftest};
 
 /// Figures of the table, where they were measured.
-const KEY_METRICS: [Metric; 10] = [
+const KEY_METRICS: [Metric; 12] = [
     Metric::EventTime,
     Metric::LapRate,
     Metric::Statements,
@@ -18,6 +18,8 @@ const KEY_METRICS: [Metric; 10] = [
     Metric::Wal,
     Metric::EnginePeakRss,
     Metric::AgainTime,
+    Metric::RecoveryDatabaseReady,
+    Metric::RecoveryFirstSuccess,
     Metric::RecoveryCaughtUp,
     Metric::PagesTwice,
     Metric::LapsTwice,

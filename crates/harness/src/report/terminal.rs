@@ -21,7 +21,7 @@ pub fn colours(is_terminal: bool, no_color: Option<&std::ffi::OsStr>) -> bool {
 const MANY_TRIALS: usize = 6;
 
 /// Figures of the table, where they were measured.
-const KEY_METRICS: [Metric; 12] = [
+const KEY_METRICS: [Metric; 14] = [
     Metric::EventTime,
     Metric::LapRate,
     Metric::Statements,
@@ -31,6 +31,8 @@ const KEY_METRICS: [Metric; 12] = [
     Metric::EnginePeakRss,
     Metric::AgainTime,
     Metric::RowsRewritten,
+    Metric::RecoveryDatabaseReady,
+    Metric::RecoveryFirstSuccess,
     Metric::RecoveryCaughtUp,
     Metric::PagesTwice,
     Metric::LapsTwice,

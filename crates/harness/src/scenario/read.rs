@@ -334,6 +334,7 @@ revisions = [["lap-removed", "time-changed"], ["race-added"]]
 [engine]
 profiles = ["before", "fast"]
 restarts = 2
+memory_limit = "256MiB"
 timeout = "90s"
 settings = { lap_batch = 500, skip_unchanged = true, "liverc.min_delay" = "10ms" }
 

@@ -110,7 +110,7 @@ impl Case {
 pub fn is_exclusive(action: Action) -> bool {
     // The limit on connections is the database's own.
     let own_limit = action == Action::DbConnections;
-    matches!(action.needs(), Need::OwnServer | Need::OwnServerAndRoot | Need::Local) && !own_limit
+    matches!(action.needs(), Need::OwnServer | Need::LocalAndRoot | Need::Local) && !own_limit
 }
 
 /// A sort of trigger: what coverage is told by.
@@ -181,6 +181,8 @@ impl Kind {
             Trigger::Step(step) => When::Step(contract::Trigger { step, occurrence }),
             // An error that PostgreSQL raises at COMMIT has no moment.
             Trigger::Commit if self.action.is_raised() => wire(Frame::Commit, Moment::Before),
+            // After its last COMMIT was answered, the process may be over before it can be struck.
+            Trigger::Commit if occurrence == self.most => wire(Frame::Commit, COMMIT[moment % 3]),
             Trigger::Commit => wire(Frame::Commit, COMMIT[moment % COMMIT.len()]),
             Trigger::Request => wire(Frame::Request, Moment::Before),
             Trigger::Row => When::Row(occurrence),
@@ -293,7 +295,13 @@ mod tests {
 
     fn pass(number: u32) -> Pass {
         let steps = [(Step::EventFetched, 1), (Step::AfterCommit, 2), (Step::EventCompleted, 1)].into_iter().collect();
-        Pass { number, steps, wire: WireCounts { frames: 40, commits: 5, round_trips: 30 }, requests: 6, laps: 120 }
+        Pass {
+            number,
+            steps,
+            wire: WireCounts { frames: 40, commits: 5, round_trips: 30, sessions: 2 },
+            requests: 6,
+            laps: 120,
+        }
     }
 
     fn has(kinds: &[Kind], trigger: Trigger, action: Action) -> bool {

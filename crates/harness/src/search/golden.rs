@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn golden_runs_that_differ_are_told_apart() {
         let steps: BTreeMap<_, _> = [(Step::UnitBegun, 2)].into_iter().collect();
-        let wire = WireCounts { frames: 5, commits: 2, round_trips: 9 };
+        let wire = WireCounts { frames: 5, commits: 2, round_trips: 9, sessions: 2 };
         let pass = Pass { number: 1, steps, wire, requests: 3, laps: 10 };
         let with = |change: fn(&mut Pass)| {
             let mut other = pass.clone();

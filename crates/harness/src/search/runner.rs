@@ -19,6 +19,10 @@ use crate::trial::record::{FaultRecord, Missed, TrialRecord};
 /// Trials of which everything is kept. A search can fail in thousands, and the first ones tell what is wrong.
 pub const KEPT: usize = 20;
 
+/// How often a schedule is run whose moment on the wire came and went before the engine could be struck: it is not stopped by it
+/// as it is at a step, and on a busy machine it may be faster.
+const TRIES: u32 = 3;
+
 /// Tells nobody: with trials side by side there is no one phase to tell.
 struct Quiet;
 
@@ -41,6 +45,16 @@ pub struct Runner<'a> {
     pub numbers: &'a Numbers,
     /// A fault that did not get its turn, since another one had struck before, leaves the trial what it is without it.
     pub excuse_overtaken: bool,
+}
+
+/// Whether all that speaks against a trial is that a fault on the wire was missed.
+fn came_too_late(plan: &TrialPlan, record: &TrialRecord) -> bool {
+    let silent = |fault: &Fault| {
+        let text = fault.describe();
+        record.faults.iter().any(|f| f.fault == text && f.fired.is_none())
+    };
+    let any = plan.faults.iter().any(|f| f.when().is_wire() && silent(f));
+    any && record.broken.is_none() && record.judgements.iter().all(|j| j.verdict != Verdict::Violated)
 }
 
 /// Numbers of trials, and how many are kept.
@@ -86,15 +100,24 @@ impl Runner<'_> {
     /// # Errors
     /// When what is kept cannot be written.
     pub async fn strike(&self, mut plan: TrialPlan, why: &str) -> Result<Option<Done>, ReportError> {
-        plan.number = self.next_number();
-        let mut record = self.run(&plan).await;
-        if self.cancel.is_cancelled() && record.broken.is_some() {
-            return Ok(None);
-        }
-        let mut faults: Vec<String> = plan.faults.iter().map(Fault::describe).collect();
-        if self.excuse_overtaken {
-            self.excuse(&plan, &mut record, &mut faults);
-        }
+        let mut tries = 0;
+        let (record, faults) = loop {
+            plan.number = self.next_number();
+            tries += 1;
+            let mut record = self.run(&plan).await;
+            if self.cancel.is_cancelled() && record.broken.is_some() {
+                return Ok(None);
+            }
+            let mut faults: Vec<String> = plan.faults.iter().map(Fault::describe).collect();
+            if self.excuse_overtaken {
+                self.excuse(&plan, &mut record, &mut faults);
+            }
+            if tries == TRIES || !came_too_late(&plan, &record) {
+                break (record, faults);
+            }
+            self.forget(&mut record);
+        };
+        let mut record = record;
         let mut point = PointRecord::of(&record, faults);
         if point.verdict != Verdict::Held {
             if self.numbers.kept.fetch_add(1, Ordering::Relaxed) < KEPT {
@@ -102,9 +125,8 @@ impl Runner<'_> {
                 record.reproduce.clone_from(&reproduce);
                 point.reproduce = Some(reproduce);
                 append_trial(&record, &self.lab.out)?;
-            } else if let Some(folder) = &record.artifacts {
-                let _ = std::fs::remove_dir_all(self.lab.out.join(folder));
-                record.artifacts = None;
+            } else {
+                self.forget(&mut record);
             }
         }
         Ok(Some(Done { point, record }))
@@ -128,7 +150,14 @@ impl Runner<'_> {
         record.faults.retain(|f| !overtaken(f));
         record.judgements = oracle::judge(record, &plan.oracles);
         let held = overall::of_trial(record).verdict == Verdict::Held;
-        if let Some(folder) = record.artifacts.take_if(|_| held) {
+        if held {
+            self.forget(record);
+        }
+    }
+
+    /// Removes what a trial left in the run's folder.
+    fn forget(&self, record: &mut TrialRecord) {
+        if let Some(folder) = record.artifacts.take() {
             let _ = std::fs::remove_dir_all(self.lab.out.join(folder));
         }
     }

@@ -16,10 +16,10 @@ pub fn simpler(case: &Case) -> Vec<Case> {
         }
     }
     for ground in case.ground.simpler() {
-        let kept = ground.changes > 0 || case.faults.iter().all(|f| f.revision() == 1);
-        if kept {
-            all.push(Case { ground, faults: case.faults.clone() });
-        }
+        // Without later revisions what went wrong in one goes wrong in the first.
+        let one_revision = ground.changes == 0;
+        let moved = |f: &Fault| if one_revision { f.clone().in_revision(1) } else { f.clone() };
+        all.push(Case { faults: case.faults.iter().map(moved).collect(), ground });
     }
     for (at, fault) in case.faults.iter().enumerate() {
         for simpler in simpler_fault(fault) {

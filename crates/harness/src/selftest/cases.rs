@@ -46,6 +46,7 @@ restarts = 3
 timeout = \"120s\"
 [limits]
 engine_peak = \"150MB\"
+max_in_flight = 4
 ";
 
 /// The event of most.
@@ -89,7 +90,7 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
     (
         "rate-limited",
         "LiveRC answers 429 with Retry-After",
-        "[[fault]]\nwhen = \"race-fetched#2\"\ndo = \"http-429\"\nfor = \"1s\"\n",
+        "[[fault]]\nwhen = \"race-fetched#2\"\ndo = \"http-429\"\nfor = \"2s\"\n",
     ),
     ("page-cut", "a race page is cut short", "[[fault]]\nwhen = \"race-fetched#1\"\ndo = \"truncate-closed\"\n"),
     (
@@ -97,6 +98,7 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
         "a race page cannot be read",
         "[event]\nkind = \"bad-race\"\nsize = \"small\"\nform = \"raw\"\nseed = 9\n[expect]\noutcome = \"partial\"\nfailed = [5]\n",
     ),
+    ("far-away", "LiveRC takes 150 ms to answer", "[network]\nliverc_latency = \"150ms\"\n"),
     (
         "corrected",
         "LiveRC corrects the event twice",
@@ -135,6 +137,7 @@ fn showing(bug: Bug) -> (&'static str, Vec<OracleName>) {
         Bug::WrongCounts => ("undisturbed", vec![Counts]),
         Bug::AmbiguousDoubled => ("commit-answer-lost", vec![Content]),
         Bug::AmbiguousSuccess => ("commit-lost", vec![Durable]),
+        Bug::Crowding => ("far-away", vec![Polite, Bounded]),
         Bug::RetryAfterIgnored => ("rate-limited", vec![Polite]),
         Bug::TruncatedAccepted => ("page-cut", vec![Content]),
         Bug::OpenTransaction => ("undisturbed", vec![Clean]),

@@ -298,6 +298,7 @@ fn command(watch: &Watch<'_>, feed_path: &Path, log: &Path, arming: &str, starve
         args: watch.spec.args.iter().map(|a| fill(a).into()).collect(),
         env,
         log: log.to_owned(),
+        one_core: watch.plan.load.one_core,
         memory: match watch.plan.memory_limit {
             Some(limit) => Some(MemoryLimit::of(limit.0)),
             None => starves.then(MemoryLimit::none_yet),

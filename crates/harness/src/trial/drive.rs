@@ -10,17 +10,18 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, EngineSpec, Watch};
+use super::beside::Beside;
 use super::count;
 use super::databases::Databases;
 use super::faults::Faults;
 use super::measure::{self, Around};
-use super::measuring::{Begun, Measured};
+use super::measuring::{self, Begun, Measured};
 use super::observe::database::{self, Expected};
 use super::observe::sampler::{Sampler, Seen};
 use super::observe::{aftermath, changes, statements};
 use super::plan::{Revision, TrialPlan};
-use super::record::{Ingestion, Purpose, SCHEMA, SamplerObservation, Snapshot, StatementCost, TrialRecord};
-use crate::clock::{monotonic_us, now_rfc3339};
+use super::record::{Ingestion, Purpose, SamplerObservation, Snapshot, StatementCost, TrialRecord};
+use crate::clock::monotonic_us;
 use crate::faults::{Action, When};
 use crate::oracle::{self, Verdict};
 use crate::stats::Metric;
@@ -108,7 +109,7 @@ impl Broken {
 
 /// Runs a trial to its record. Never fails: what broke it is in the record, which then proves nothing.
 pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &CancellationToken) -> TrialRecord {
-    let mut record = blank(plan);
+    let mut record = measuring::blank(plan);
     let dir = lab.out.join("trials").join(format!("{:03}-{}", plan.number, plan.profile));
     let broken = drive(lab, plan, &dir, &mut record, progress, cancel).await.err();
     record.broken = broken.map(|b| b.to_string());
@@ -155,37 +156,6 @@ async fn add_round_trips(
     };
     if let Some(trips) = trips {
         record.metrics.insert(Metric::RoundTrips, trips as f64);
-    }
-}
-
-fn blank(plan: &TrialPlan) -> TrialRecord {
-    TrialRecord {
-        schema: SCHEMA,
-        trial: plan.number,
-        scenario: plan.scenario.clone(),
-        profile: plan.profile.clone(),
-        settings: plan.settings.clone(),
-        in_set: plan.in_set.clone(),
-        seed: plan.seed,
-        started_at: now_rfc3339(),
-        started_us: monotonic_us(),
-        trial_us: 0,
-        ingestions: Vec::new(),
-        faults: Vec::new(),
-        aftermath: Default::default(),
-        liverc: None,
-        sampler: None,
-        limits: plan.limits.clone(),
-        metrics: BTreeMap::new(),
-        stages: BTreeMap::new(),
-        progress: Vec::new(),
-        statements: Vec::new(),
-        judgements: Vec::new(),
-        story: Vec::new(),
-        artifacts: None,
-        reproduce: plan.reproduce.clone(),
-        psql: None,
-        broken: None,
     }
 }
 
@@ -413,7 +383,14 @@ impl Trial<'_> {
         let atomic = in_faults.is_some() && !self.plan.faults.is_empty();
         let sampler = (atomic || alone.is_some())
             .then(|| Sampler::start(self.database.admin_url(), role.clone(), revision.event_id, atomic));
-        let attempts = attempt::until_done(&watch, &mut stages, faults).await;
+        let attempts = attempt::until_done(&watch, &mut stages, faults);
+        // Other events and loads are there for the ingestion that is measured.
+        let (attempts, wrong_beside) = match record {
+            Some(_) => {
+                Beside { watch: &watch, lab: self.lab, database: self.database, pool: self.pool }.run(attempts).await?
+            }
+            None => (attempts.await, Vec::new()),
+        };
         let seen = match sampler {
             Some(sampler) => sampler.finish().await,
             None => Seen::default(),
@@ -452,6 +429,7 @@ impl Trial<'_> {
         let durable = attempts.iter().flat_map(|a| a.durable.iter().copied()).collect();
         if let Some(record) = record {
             record.stages = stages;
+            record.beside = wrong_beside;
         }
         Ok(Ingested {
             ingestion: Ingestion {

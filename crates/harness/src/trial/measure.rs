@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Attempt, Exit, FaultRecord, Ingestion, Purpose};
+use super::record::{Attempt, Exit, FaultRecord, Fired, Ingestion, Purpose};
 use crate::stats::Metric;
 
 /// What was measured around the ingestions, outside the engine.
@@ -113,15 +113,15 @@ pub fn metrics(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around
 
 /// Recovery from the first fault that fired, and the work that was done twice because of all of them.
 fn recovery(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around, put: &mut impl FnMut(Metric, f64)) {
-    let fired = faults.iter().filter_map(|f| f.fired.as_ref()).map(|f| f.at_us).min();
+    let first_fired = faults.iter().filter_map(|f| f.fired.as_ref()).min_by_key(|f| f.at_us);
     if let Some(ready) = around.database_ready_us {
         put(Metric::RecoveryDatabaseReady, ready as f64);
     }
-    let Some(fault) = fired else { return };
+    let Some(fired) = first_fired else { return };
+    let fault = fired.at_us;
     let hit = ingestions.iter().find(|i| i.attempts.iter().any(|a| a.started_us <= fault && fault <= a.ended_us));
     let Some(hit) = hit else { return };
-    let commits = hit.attempts.iter().flat_map(|a| &a.committed).map(|&(_, at)| at);
-    if let Some(first) = commits.filter(|&at| at > fault).min() {
+    if let Some(first) = first_success(&hit.attempts, fired) {
         put(Metric::RecoveryFirstSuccess, (first - fault) as f64);
     }
     if let Some(last) = hit.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max() {
@@ -129,6 +129,14 @@ fn recovery(ingestions: &[Ingestion], faults: &[FaultRecord], around: &Around, p
     }
     put(Metric::PagesTwice, pages_twice(&hit.attempts) as f64);
     put(Metric::LapsTwice, laps_twice(&hit.attempts) as f64);
+}
+
+/// When the first COMMIT was confirmed after the world was whole again. (An answer that had come before a fault may be read by the
+/// engine only after it: it counts for nothing.)
+#[must_use]
+pub fn first_success(attempts: &[Attempt], fired: &Fired) -> Option<u64> {
+    let whole = fired.healed_us.unwrap_or(fired.at_us).max(fired.at_us);
+    attempts.iter().flat_map(|a| &a.committed).map(|&(_, at)| at).filter(|&at| at > whole).min()
 }
 
 /// Race pages that a later process fetched again.

@@ -1,6 +1,7 @@
 //! What can only be measured of the whole server: its CPU, memory and WAL, and its statements with them. A trial that shares
 //! the server with others measures none of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::postgres::{Lsn, Meter, wal_position};
@@ -8,7 +9,9 @@ use sqlx::PgPool;
 
 use super::drive::{Broken, Lab};
 use super::observe::{resources, statements};
-use super::record::StatementCost;
+use super::plan::TrialPlan;
+use super::record::{SCHEMA, StatementCost, TrialRecord};
+use crate::clock::{monotonic_us, now_rfc3339};
 
 /// How often the server's memory is sampled. Reading it walks page tables, so not more often.
 const METER_EVERY: Duration = Duration::from_millis(50);
@@ -60,5 +63,39 @@ impl Begun {
             None => None,
         };
         Ok(Measured { statements_before: self.statements, postgres, wal_bytes, harness_cpu_us })
+    }
+}
+
+/// The record of a trial that begins now.
+#[must_use]
+pub fn blank(plan: &TrialPlan) -> TrialRecord {
+    TrialRecord {
+        schema: SCHEMA,
+        trial: plan.number,
+        scenario: plan.scenario.clone(),
+        profile: plan.profile.clone(),
+        settings: plan.settings.clone(),
+        in_set: plan.in_set.clone(),
+        seed: plan.seed,
+        started_at: now_rfc3339(),
+        started_us: monotonic_us(),
+        trial_us: 0,
+        ingestions: Vec::new(),
+        faults: Vec::new(),
+        beside: Vec::new(),
+        aftermath: Default::default(),
+        liverc: None,
+        sampler: None,
+        limits: plan.limits.clone(),
+        metrics: BTreeMap::new(),
+        stages: BTreeMap::new(),
+        progress: Vec::new(),
+        statements: Vec::new(),
+        judgements: Vec::new(),
+        story: Vec::new(),
+        artifacts: None,
+        reproduce: plan.reproduce.clone(),
+        psql: None,
+        broken: None,
     }
 }

@@ -2,6 +2,7 @@
 //! restarts and verification.
 
 pub mod attempt;
+pub mod beside;
 pub mod count;
 pub mod databases;
 pub mod drive;

@@ -1,12 +1,13 @@
 //! What a trial will do, decided before anything is started. Pure.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::attempt::EngineSpec;
 use super::record::{ExpectedOutcome, Group, Limits, RowKind, Tables};
 use crate::ab::InSet;
+use crate::ab::conditions::Load;
 use crate::faults::Fault;
 use crate::oracle::OracleName;
 use crate::quantity::Bytes;
@@ -67,6 +68,10 @@ pub struct TrialPlan {
     pub background_errors: Option<f64>,
     /// Which requests these are.
     pub background_seed: u64,
+    /// What else goes on meanwhile.
+    pub load: Load,
+    /// Events that are ingested at the same time, each by a process of its own.
+    pub beside: Vec<Arc<Revision>>,
     /// Share of its own time that the engine is made to wait (`HARNESS_DELAY`).
     pub delay: f64,
 }
@@ -112,7 +117,12 @@ pub struct Revision {
     pub expected: Tables,
     /// What must come out.
     pub expect: ExpectedOutcome,
+    /// Pages of a small event, which hundreds of trials may serve.
+    rendered: Mutex<HashMap<Page, Option<String>>>,
 }
+
+/// Up to so many races the rendered pages of an event are kept.
+const FEW_RACES: usize = 32;
 
 impl TrialPlan {
     /// What a scenario asks of one trial under a profile.
@@ -150,6 +160,8 @@ impl TrialPlan {
             in_set: None,
             background_errors: None,
             background_seed: scenario.event.seed,
+            load: Load::default(),
+            beside: Vec::new(),
             delay: 0.0,
         }
     }
@@ -205,6 +217,7 @@ fn revision(scenario: &Scenario, number: usize, synth: Synth) -> Result<Revision
         form: scenario.event.form,
         expected,
         expect,
+        rendered: Mutex::default(),
     })
 }
 
@@ -212,6 +225,18 @@ impl Revision {
     /// The page, or none where LiveRC would answer 404.
     #[must_use]
     pub fn page(&self, page: Page) -> Option<String> {
+        if self.order.len() > FEW_RACES {
+            return self.render(page);
+        }
+        let known = self.rendered.lock().unwrap_or_else(PoisonError::into_inner).get(&page).cloned();
+        known.unwrap_or_else(|| {
+            let made = self.render(page);
+            self.rendered.lock().unwrap_or_else(PoisonError::into_inner).insert(page, made.clone());
+            made
+        })
+    }
+
+    fn render(&self, page: Page) -> Option<String> {
         match page {
             Page::Event(id) if id == self.event_id => Some(self.synth.event_page(self.form.of_page(0))),
             Page::EntryList(id) if id == self.event_id => self.synth.entries_page(self.form.of_page(1)),

@@ -47,6 +47,9 @@ pub struct TrialRecord {
     /// Faults asked for, and what became of each.
     #[serde(default)]
     pub faults: Vec<FaultRecord>,
+    /// What was wrong with the events that were ingested at the same time; empty: nothing, or there were none.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// What remained after the engine was gone.
     pub aftermath: Aftermath,
     /// What LiveRC's mock saw, where recording was on.
@@ -138,6 +141,9 @@ pub struct WireCounts {
     pub commits: u64,
     /// ReadyForQuery replies.
     pub round_trips: u64,
+    /// Sessions begun. Each ends with a message to which nobody waits for an answer.
+    #[serde(default)]
+    pub sessions: u64,
 }
 
 impl WireCounts {
@@ -148,6 +154,7 @@ impl WireCounts {
             frames: self.frames - before.frames,
             commits: self.commits - before.commits,
             round_trips: self.round_trips - before.round_trips,
+            sessions: self.sessions - before.sessions,
         }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use contract::feed::StepReached;
 
 use super::measure;
-use super::record::{Attempt, Exit, FaultRecord, Ingestion, Purpose, RowKind, TrialRecord};
+use super::record::{Attempt, Exit, Fired, Ingestion, Purpose, RowKind, TrialRecord};
 use crate::format;
 use crate::oracle::durable;
+use crate::stats::Metric;
 
 /// The story of a trial.
 #[must_use]
@@ -15,9 +16,12 @@ pub fn tell(record: &TrialRecord) -> Vec<String> {
     let mut story = Vec::new();
     for ingestion in &record.ingestions {
         story.push(tell_ingestion(ingestion));
-        if ingestion.attempts.len() > 1 || !matches!(ingestion.attempts.first().map(|a| a.exit), Some(Exit::Code(0))) {
+        let alone = matches!(ingestion.attempts.as_slice(), [one] if one.exit == Exit::Code(0));
+        if !alone {
             story.extend(ingestion.attempts.iter().enumerate().map(|(i, a)| tell_attempt(i, a)));
-            story.push(tell_recovery(ingestion, &record.faults));
+        }
+        if !alone || struck(ingestion, record).is_some() {
+            story.push(tell_recovery(ingestion, record));
         }
         story.extend(
             durable::lost_meanwhile(ingestion).into_iter().map(|(after, races)| tell_loss(ingestion, after, &races)),
@@ -88,58 +92,82 @@ fn tell_loss(ingestion: &Ingestion, after: &str, races: &BTreeSet<u64>) -> Strin
     )
 }
 
+/// The first fault that struck an ingestion.
+fn struck<'a>(ingestion: &Ingestion, record: &'a TrialRecord) -> Option<&'a Fired> {
+    let span = ingestion.attempts.first()?.started_us..=ingestion.attempts.last()?.ended_us;
+    let fired = record.faults.iter().filter_map(|f| f.fired.as_ref());
+    fired.filter(|f| span.contains(&f.at_us)).min_by_key(|f| f.at_us)
+}
+
 /// What was lost, doubled and done twice, and how long it took from the fault to the end.
-fn tell_recovery(ingestion: &Ingestion, faults: &[FaultRecord]) -> String {
+fn tell_recovery(ingestion: &Ingestion, record: &TrialRecord) -> String {
     let (mut lost, mut doubled) = (0, 0);
     let empty = std::collections::BTreeMap::new();
     let expected = ingestion.expected.get(&RowKind::Laps).unwrap_or(&empty);
     let observed = ingestion.observed.tables.get(&RowKind::Laps).unwrap_or(&empty);
-    let races: std::collections::BTreeSet<_> = expected.keys().chain(observed.keys()).collect();
+    let races: BTreeSet<_> = expected.keys().chain(observed.keys()).collect();
     for race in races {
         let rows = |of: &std::collections::BTreeMap<u64, super::record::Group>| of.get(race).map_or(0, |g| g.rows);
         lost += rows(expected).saturating_sub(rows(observed));
         doubled += rows(observed).saturating_sub(rows(expected));
     }
-    let twice = format!(
-        "{} race pages and {} laps done twice",
-        format::whole(measure::pages_twice(&ingestion.attempts)),
-        format::whole(measure::laps_twice(&ingestion.attempts))
-    );
-    let at = faults.iter().filter_map(|f| f.fired.as_ref()).map(|f| f.at_us).min();
-    let end = ingestion.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max();
-    let took = match (at, end) {
-        (Some(at), Some(end)) if end > at => {
-            format!("; caught up {} after the fault", format::duration((end - at) as f64))
-        }
-        _ => String::new(),
-    };
-    format!("in the end {} laps lost, {} doubled; {twice}{took}", format::whole(lost), format::whole(doubled))
+    let mut parts: Vec<String> = ingestion.attempts.iter().filter_map(unit_to_do_again).collect();
+    parts.push(format!("{} laps lost, {} doubled", format::whole(lost), format::whole(doubled)));
+    let (pages, laps) = (measure::pages_twice(&ingestion.attempts), measure::laps_twice(&ingestion.attempts));
+    parts.push(match (pages, laps) {
+        (0, 0) => "no work done twice".to_owned(),
+        _ => format!("done twice: {} race pages, {} laps", format::whole(pages), format::whole(laps)),
+    });
+    if let Some(fault) = struck(ingestion, record) {
+        parts.extend(tell_times(ingestion, record, fault));
+    }
+    format!("then: {}", parts.join("; "))
 }
 
-/// `unit 2 begun, 1,024 laps sent`: where a killed process was.
-fn whereabouts(step: &StepReached) -> String {
-    let unit = step.unit.map(|n| format!("unit {n} begun, ")).unwrap_or_default();
-    let laps = step.laps.map(|n| format!("{} laps sent, ", format::whole(n))).unwrap_or_default();
-    format!("{unit}{laps}last step {}#{}: ", step.name, step.occurrence)
+/// The unit in which a process died: nothing of it was there, so another process did it again.
+fn unit_to_do_again(attempt: &Attempt) -> Option<String> {
+    let step = attempt.last_step.as_ref().filter(|_| !matches!(attempt.exit, Exit::Code(_)))?;
+    let unit = step.unit.filter(|_| step.name != contract::Step::AfterCommit)?;
+    Some(format!("unit {unit} done again"))
 }
 
+/// How long after the fault PostgreSQL was back, the first COMMIT was confirmed, and all was done.
+fn tell_times(ingestion: &Ingestion, record: &TrialRecord, fired: &Fired) -> Option<String> {
+    let fault = fired.at_us;
+    let ready = record.metrics.get(&Metric::RecoveryDatabaseReady).copied();
+    let first = measure::first_success(&ingestion.attempts, fired).map(|at| (at - fault) as f64);
+    let done = ingestion.attempts.iter().filter(|a| a.exit == Exit::Code(0)).map(|a| a.ended_us).max();
+    let done = done.filter(|&at| at > fault).map(|at| (at - fault) as f64);
+    let told: Vec<String> = [("database ready", ready), ("first commit", first), ("caught up", done)]
+        .into_iter()
+        .filter_map(|(what, us)| us.map(|us| format!("{what} {}", format::duration(us))))
+        .collect();
+    (!told.is_empty()).then(|| format!("after the fault: {}", told.join(", ")))
+}
+
+/// `unit 2 begun; 1,024 laps sent; killed at mid-batch#1 (signal 9); lock free after 45 ms; …`
 fn tell_attempt(index: usize, attempt: &Attempt) -> String {
-    let place = match (&attempt.last_step, attempt.exit) {
-        (Some(step), Exit::Signal(_) | Exit::TimedOut) => whereabouts(step),
-        _ => String::new(),
+    let mut parts = Vec::new();
+    let by_itself = matches!(attempt.exit, Exit::Code(_));
+    let step = attempt.last_step.as_ref().filter(|_| !by_itself);
+    if let Some(step) = step {
+        parts.extend(step.unit.map(|n| format!("unit {n} begun")));
+        parts.extend(step.laps.map(|n| format!("{} laps of it sent", format::whole(n))));
+    }
+    let place = step.map(|step| format!(" behind {}#{}", step.name, step.occurrence)).unwrap_or_default();
+    let place = match step {
+        Some(StepReached { armed: Some(_), .. }) => place.replace(" behind ", " at "),
+        _ => place,
     };
-    let lock = attempt
-        .lock_free_us
-        .map(|us| format!(", its lock free after {}", format::duration(us as f64)))
-        .unwrap_or_default();
-    let how = format!("{place}{}{lock}", ending(attempt.exit));
     let error = attempt.summary.as_ref().and_then(|s| s.error.as_deref()).map(|e| format!(": {e}")).unwrap_or_default();
-    format!(
-        "process {}: {how}; it ran {}, {} races committed{error}",
-        index + 1,
+    parts.push(format!("{}{place}{error}", ending(attempt.exit)));
+    parts.extend(attempt.lock_free_us.map(|us| format!("its lock free after {}", format::duration(us as f64))));
+    parts.push(format!(
+        "it ran {} and committed {} races",
         format::duration(attempt.ended_us.saturating_sub(attempt.started_us) as f64),
         attempt.committed.len()
-    )
+    ));
+    format!("process {}: {}", index + 1, parts.join("; "))
 }
 
 /// How a process ended, as the end of a sentence.

@@ -341,16 +341,17 @@ impl World<'_> {
         done.map(drop).map_err(|e| Unsupported(format!("connections could not be limited: {e}")))
     }
 
-    /// Queues for a lock that writers of laps must wait for, and readers need not.
+    /// Queues for a lock that writers of laps must wait for, and readers need not. Results first, as writers take them: a unit that
+    /// has written its results would else wait for the laps, and this session for the results, until PostgreSQL ended one.
     fn lock(&self) -> Applied {
         let (granted, proof) = oneshot::channel();
         let (unlock, unlocked) = oneshot::channel();
         let pool = self.pool.clone();
         let task = tokio::spawn(async move {
             let Ok(mut tx) = pool.begin().await else { return };
-            let taken = sqlx::query("LOCK TABLE laps, results IN EXCLUSIVE MODE").execute(&mut *tx).await;
+            let taken = sqlx::query("LOCK TABLE results, laps IN EXCLUSIVE MODE").execute(&mut *tx).await;
             if taken.is_ok() {
-                let evidence = "another session was granted EXCLUSIVE on laps and results".to_owned();
+                let evidence = "another session was granted EXCLUSIVE on results and laps".to_owned();
                 let _ = granted.send((monotonic_us(), evidence));
                 let _ = unlocked.await;
             }

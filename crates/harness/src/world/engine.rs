@@ -32,6 +32,8 @@ pub struct EngineCommand {
     pub env: BTreeMap<String, OsString>,
     /// Standard output and error are appended here.
     pub log: PathBuf,
+    /// Whether it runs on the first core alone.
+    pub one_core: bool,
     /// A limit on its memory.
     pub memory: Option<MemoryLimit>,
 }
@@ -85,6 +87,12 @@ impl Engine {
         let (events_tx, events) = mpsc::unbounded_channel();
         std::thread::Builder::new().name("engine-process".into()).spawn(move || {
             let own_peak = own_peak_rss();
+            // A child has the cores of the thread that forks it; this thread ends with the child.
+            if command.one_core
+                && let Err(e) = super::cores::first_only(0)
+            {
+                tracing::warn!("the engine cannot be kept on one core: {e}");
+            }
             match spawn(process) {
                 Err(e) => drop(started_tx.send(Err(e))),
                 Ok(pid) => {
@@ -284,6 +292,7 @@ mod tests {
             args: vec!["-c".into(), script.into()],
             env: BTreeMap::new(),
             log: dir.join("log"),
+            one_core: false,
             memory: None,
         }
     }

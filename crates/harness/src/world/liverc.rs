@@ -193,19 +193,16 @@ impl Liverc {
         self.shared.lock().spells.hit(number)
     }
 
-    /// An answer to this path (with query) was cut on its way: it did not come whole.
-    pub fn answer_was_cut(&self, path: &str, until_us: u64) {
+    /// An answer to this path (with query) was cut on its way, at this moment: it did not come whole.
+    pub fn answer_was_cut(&self, path: &str, at_us: u64) {
+        /// A request whose connection is cut may be on its way to the mock still.
+        const ON_ITS_WAY_US: u64 = 1_000_000;
         let mut state = self.shared.lock();
+        let until_us = at_us + ON_ITS_WAY_US;
         let is = |r: &&mut Recorded| r.whole && r.at_us <= until_us && r.page.is_some_and(|p| p.to_string() == path);
         if let Some(request) = state.requests.iter_mut().rev().find(is) {
             request.whole = false;
         }
-    }
-
-    /// Connections were cut: which of the answers of that time came whole is not known, so none counts as whole.
-    pub fn answers_may_be_lost(&self, from_us: u64, until_us: u64) {
-        let mut state = self.shared.lock();
-        state.requests.iter_mut().filter(|r| (from_us..=until_us).contains(&r.at_us)).for_each(|r| r.whole = false);
     }
 
     /// Answers well again.
@@ -218,7 +215,8 @@ impl Liverc {
         self.shared.phase.store((u64::from(ingestion) << 32) | u64::from(attempt), Ordering::Relaxed);
     }
 
-    /// What was asked for since the start or the last call; `max_in_flight` is for whoever sees connections to say.
+    /// What was asked for since the start or the last call. Requests count as in flight together while their
+    /// answers take time (see [`Liverc::set_latency`]): one that is answered at once is with no other.
     #[must_use]
     pub fn take_observation(&self) -> LivercObservation {
         let mut state = self.shared.lock();
@@ -226,6 +224,7 @@ impl Liverc {
         let mut pages: BTreeMap<(u64, String), PageRequests> = BTreeMap::new();
         let mut response = Histogram::new();
         let total = requests.len() as u64;
+        let max_in_flight = most_at_once(requests.iter().map(|r| (r.at_us, r.at_us + r.respond_us)));
         for request in requests {
             response.record(request.respond_us);
             let path = request.page.map_or(request.path, |p| p.to_string());
@@ -245,7 +244,7 @@ impl Liverc {
             body_bytes: std::mem::take(&mut state.body_bytes),
             response: Some(response),
             early_after_retry_after: state.spells.take_early(),
-            ..LivercObservation::default()
+            max_in_flight,
         }
     }
 
@@ -356,6 +355,19 @@ impl State {
     }
 }
 
+/// Most requests that were being answered at one moment: (arrival, end of the answer), µs. One that ends as another arrives is
+/// not with it.
+fn most_at_once(spans: impl Iterator<Item = (u64, u64)>) -> u32 {
+    let mut changes: Vec<(u64, i32)> = spans.flat_map(|(from, to)| [(from, 1), (to.max(from + 1), -1)]).collect();
+    changes.sort_unstable();
+    let (mut now, mut most) = (0, 0);
+    for (_, change) in changes {
+        now += change;
+        most = most.max(now);
+    }
+    most.unsigned_abs()
+}
+
 struct Responder(Arc<Shared>);
 
 impl Respond for Responder {
@@ -442,6 +454,29 @@ mod tests {
         assert_ne!(draw(1), draw(2));
         let mut none = Background { share: 0.0, seed: 1, asked: HashMap::new() };
         assert!((0..1_000).all(|_| !none.fails("/")));
+    }
+
+    #[test]
+    fn requests_that_overlap_are_in_flight_together() {
+        let most = |spans: &[(u64, u64)]| most_at_once(spans.iter().copied());
+        assert_eq!(most(&[]), 0);
+        assert_eq!(most(&[(5, 5)]), 1);
+        assert_eq!(most(&[(0, 10), (10, 20), (20, 20)]), 1);
+        assert_eq!(most(&[(0, 10), (9, 20), (2, 5), (3, 4)]), 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_in_flight_are_counted_while_answers_take_time() {
+        let mock = Liverc::start().await.unwrap();
+        mock.serve(1, vec![5, 6, 7], Arc::new(|page| Some(format!("{page:?}")))).await;
+        mock.set_latency(Duration::from_millis(300));
+        let path = |race| format!("/results/?p=view_race_result&id={race}");
+        let (a, b, c) = (path(5), path(6), path(7));
+        tokio::join!(get(&mock, &a), get(&mock, &b), get(&mock, &c));
+        assert_eq!(mock.take_observation().max_in_flight, 3);
+        get(&mock, &a).await;
+        get(&mock, &b).await;
+        assert_eq!(mock.take_observation().max_in_flight, 1);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The world of a trial: LiveRC's mock, the engine's process, and what is needed to act on them.
 
 pub mod action;
+pub mod cores;
 pub mod disk;
 pub mod engine;
 pub mod liverc;

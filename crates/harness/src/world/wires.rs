@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use sandbox::postgres::{Capability, Server, ServerUrl};
-use sandbox::proxy::{self, Effect, Fired, Outcome, Phase, Protocol, Proxy, Rule, RuleId, Subject, Way};
+use sandbox::proxy::{self, Effect, Fired, NOT_ANSWERED, Outcome, Phase, Protocol, Proxy, Rule, RuleId, Subject, Way};
 
 use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::scenario::Network;
@@ -140,7 +140,12 @@ impl Wires {
     #[must_use]
     pub fn counts(&self) -> Option<WireCounts> {
         let stats = self.database.as_ref().map(|p| p.stats()).filter(|s| s.opaque == 0)?;
-        Some(WireCounts { frames: stats.frames_up, commits: stats.commits, round_trips: stats.round_trips })
+        Some(WireCounts {
+            frames: stats.frames_up,
+            commits: stats.commits,
+            round_trips: stats.round_trips,
+            sessions: stats.sessions,
+        })
     }
 
     /// A proxy.
@@ -205,19 +210,10 @@ impl Wires {
 
     /// Tells the mock which of its answers did not arrive, as the proxy's log has it.
     pub fn tell_lost_answers(&self, mock: &super::liverc::Liverc) {
-        /// An answer is on its way no longer than this.
-        const ON_ITS_WAY_US: u64 = 1_000_000;
-        for fired in self.liverc.iter().flat_map(Proxy::log).filter(|f| f.connection.is_some()) {
-            match (&fired.effect, fired.outcome) {
-                (Effect::Truncate { .. }, Outcome::Fired) => {
-                    if let Some((_, path)) = fired.detail.split_once("GET ") {
-                        mock.answer_was_cut(path.trim_end_matches(')'), fired.at_us);
-                    }
-                }
-                (Effect::Reset | Effect::Close, Outcome::Fired) => {
-                    mock.answers_may_be_lost(fired.at_us.saturating_sub(ON_ITS_WAY_US), fired.at_us);
-                }
-                _ => {}
+        for fired in self.liverc.iter().flat_map(Proxy::log) {
+            let Some((_, requests)) = fired.detail.split_once(NOT_ANSWERED) else { continue };
+            for path in requests.split(' ').filter(|word| word.starts_with('/')) {
+                mock.answer_was_cut(path, fired.at_us);
             }
         }
     }

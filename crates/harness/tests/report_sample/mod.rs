@@ -163,6 +163,7 @@ pub fn trial(number: u32, profile: &str, speed: f64) -> TrialRecord {
         reproduce: format!("harness run large-event --profile {profile} --seed 42"),
         psql: None,
         in_set: None,
+        beside: Vec::new(),
         broken: None,
     }
 }

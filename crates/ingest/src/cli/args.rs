@@ -47,14 +47,7 @@ pub fn command() -> Command {
                         .help("Host label of the track: canberra in canberra.liverc.com"),
                 )
                 .arg(json("Print the summary as JSON"))
-                .arg(
-                    Arg::new("metrics-file")
-                        .long("metrics-file")
-                        .env("INGEST_METRICS_FILE")
-                        .value_name("FILE")
-                        .value_parser(value_parser!(std::path::PathBuf))
-                        .help("Write metrics to this file, for node_exporter's textfile collector; counters go on from it"),
-                )
+                .arg(metrics_file())
                 .arg(database_url()),
         ))
         .subcommand(with_settings(
@@ -90,6 +83,9 @@ pub fn command() -> Command {
                     .help("Saved pages; - for standard input. Several give one line of JSON each"),
             ),
         )
+        .subcommand(super::service_args::serve())
+        .subcommand(super::service_args::work())
+        .subcommand(super::service_args::import())
         .subcommand(with_settings(
             Command::new("settings")
                 .about("Prints every setting with its value and source")
@@ -98,15 +94,24 @@ pub fn command() -> Command {
         ))
 }
 
-fn id() -> Arg {
+pub(super) fn id() -> Arg {
     Arg::new("id").value_name("ID").required(true).value_parser(value_parser!(u64)).help("LiveRC's id of the event")
 }
 
-fn json(help: &'static str) -> Arg {
+pub(super) fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
 }
 
-fn database_url() -> Arg {
+pub(super) fn metrics_file() -> Arg {
+    Arg::new("metrics-file")
+        .long("metrics-file")
+        .env("INGEST_METRICS_FILE")
+        .value_name("FILE")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .help("Write metrics to this file, for node_exporter's textfile collector; counters go on from it")
+}
+
+pub(super) fn database_url() -> Arg {
     Arg::new("database-url")
         .long("database-url")
         .env(contract::env::DATABASE_URL)
@@ -116,7 +121,7 @@ fn database_url() -> Arg {
 }
 
 /// A flag for every setting.
-fn with_settings(command: Command) -> Command {
+pub(super) fn with_settings(command: Command) -> Command {
     let config = Arg::new("config").long("config").env("INGEST_CONFIG").value_name("FILE").help("Settings as TOML");
     static FLAGS: LazyLock<Vec<String>> = LazyLock::new(|| KEYS.iter().map(Key::flag).collect());
     KEYS.iter().zip(FLAGS.iter()).fold(command.arg(config), |command, (key, flag)| {

@@ -262,6 +262,14 @@ impl Client {
         Ok((text, bytes))
     }
 
+    /// How long the host of a track has asked to be left alone yet.
+    #[must_use]
+    pub fn closed_for(&self, pattern: &str, track: &str) -> Duration {
+        let url = urls::LivercUrls::new(pattern, track).map(|urls| urls.event(0));
+        let url = url.ok().and_then(|url| Url::parse(&url).ok());
+        url.map_or(Duration::ZERO, |url| self.gate(&url).closed_for())
+    }
+
     fn gate(&self, url: &Url) -> Arc<Gate> {
         let host = format!("{}:{}", url.host_str().unwrap_or(""), url.port_or_known_default().unwrap_or(0));
         let settings = &self.shared.settings;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use scraper::{ElementRef, Html};
 
+use super::bounds;
 use super::error::PageError;
 use super::html::check_whole;
 use super::text::{cells, elements, first_of_class, has_class, parent_name, visible};
@@ -16,6 +17,7 @@ use crate::model::Entry;
 /// A page that is cut short, or that has no table of entries.
 pub fn parse(text: &str) -> Result<Vec<Entry>, PageError> {
     check_whole(text)?;
+    bounds::check(text)?;
     let html = Html::parse_document(text);
     let root = html.root_element();
     let (mut entries, mut seen, mut found) = (Vec::new(), HashSet::new(), false);

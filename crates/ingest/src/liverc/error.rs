@@ -103,6 +103,14 @@ pub enum PageError {
         /// As the race page calls itself.
         got: String,
     },
+    /// Markup that no page of LiveRC has, and that would cost too much to read.
+    #[error("the page {what} than any page of LiveRC, seen at byte {at} of the part that is read; fetch it again")]
+    Overgrown {
+        /// What it has too much of.
+        what: &'static str,
+        /// Byte offset in the part that is read.
+        at: usize,
+    },
     /// None of the pages that are known.
     #[error("this is no event page, entry list or race page of LiveRC; look at the page")]
     UnknownKind,
@@ -119,6 +127,7 @@ impl PageError {
                 | Self::LapGap { .. }
                 | Self::LapsMissing { .. }
                 | Self::OtherRace { .. }
+                | Self::Overgrown { .. }
         )
     }
 }

@@ -3,6 +3,7 @@
 use jiff::civil::{Date, DateTime, Time};
 use scraper::{ElementRef, Html};
 
+use super::bounds;
 use super::error::PageError;
 use super::html::check_whole;
 use super::text::{cells, elements, first_of_class, has_class, parent_name, visible};
@@ -63,6 +64,7 @@ impl EventPage {
 /// A page that is cut short, that has no name or no table `Race Results`, or that lists one race id twice and differently.
 pub fn parse(text: &str) -> Result<EventPage, PageError> {
     check_whole(text)?;
+    bounds::check(text)?;
     let html = Html::parse_document(text);
     let root = html.root_element();
     let header = |name: &str| {

@@ -69,9 +69,14 @@ impl Gate {
         times.closed_until = times.closed_until.max(until);
     }
 
-    fn is_open_within(&self, patience: Duration) -> Result<(), Duration> {
+    /// How much is left of the time for which the host asked to be left alone.
+    pub(crate) fn closed_for(&self) -> Duration {
         let closed_until = self.times.lock().unwrap_or_else(PoisonError::into_inner).closed_until;
-        let wait = closed_until.saturating_duration_since(Instant::now());
+        closed_until.saturating_duration_since(Instant::now())
+    }
+
+    fn is_open_within(&self, patience: Duration) -> Result<(), Duration> {
+        let wait = self.closed_for();
         if wait > patience { Err(wait) } else { Ok(()) }
     }
 }

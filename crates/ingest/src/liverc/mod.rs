@@ -3,6 +3,7 @@
 //! Pages go in as text and come out as the types of [`crate::model`]. Nothing here knows of PostgreSQL, and only
 //! [`client`] does any I/O.
 
+mod bounds;
 pub mod client;
 pub mod describe;
 pub mod entry_list;
@@ -27,4 +28,5 @@ pub use describe::describe;
 pub use error::PageError;
 pub use kind::PageKind;
 pub use urls::LivercUrls;
+pub use urls::host_label;
 pub use validate::parse_race;

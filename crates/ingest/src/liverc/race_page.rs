@@ -5,6 +5,7 @@
 
 use scraper::{ElementRef, Html};
 
+use super::bounds;
 use super::error::PageError;
 use super::html::{Piece, Pieces, class_has, plain_text};
 use super::racer_laps::{self, DriverLaps};
@@ -52,6 +53,7 @@ pub fn parse(text: &str) -> Result<RacePage, PageError> {
         drivers: parts.drivers,
         warnings: Vec::new(),
     };
+    bounds::check(parts.table)?;
     let html = Html::parse_fragment(&without_indentation(parts.table));
     read_table(html.root_element(), &mut page)?;
     if page.number.is_none() {

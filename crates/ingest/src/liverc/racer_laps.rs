@@ -15,6 +15,9 @@ use crate::model::Lap;
 /// Name of the variable.
 const WORD: &str = "racerLaps";
 
+/// Most drivers of a race; a large one has some dozens.
+const MOST_DRIVERS: usize = 4096;
+
 /// What `racerLaps` says of one driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverLaps {
@@ -76,6 +79,9 @@ pub fn in_script(body: &str, base: usize, all: &mut Vec<DriverLaps>) -> Result<(
             scanner.set_pos(after);
             continue;
         };
+        if all.len() == MOST_DRIVERS {
+            return Err(PageError::Overgrown { what: "has more drivers", at: scanner.offset() });
+        }
         if all.iter().any(|d| d.driver_id == driver_id) {
             return Err(PageError::DriverTwice { id: driver_id, place: "racerLaps" });
         }

@@ -39,11 +39,16 @@ pub(crate) struct Scanner<'a> {
     pos: usize,
     /// Where the script starts in the page.
     base: usize,
+    /// Where the last string that could not be read stopped being one.
+    stopped: usize,
+    /// Up to where no `'`, no `"` and no backtick opens anything that is closed. What is found out once is not found out
+    /// again at each further quote, which would cost the square of their number.
+    unclosed: [usize; 3],
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str, base: usize) -> Self {
-        Self { text, pos: 0, base }
+        Self { text, pos: 0, base, stopped: 0, unclosed: [0; 3] }
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -191,6 +196,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string whose opening quote is next. It may not span lines, as in JavaScript: so a lost quote is noticed.
     fn string(&mut self, quote: u8) -> Result<Cow<'a, str>, PageError> {
+        self.stopped = self.text.len();
         let opened = self.pos;
         let start = self.pos + 1;
         let mut from = start;
@@ -207,7 +213,10 @@ impl<'a> Scanner<'a> {
                     let out = built.get_or_insert_with(String::new);
                     out.push_str(plain);
                     self.pos = at + 1;
-                    self.escape(out)?;
+                    if let Err(error) = self.escape(out) {
+                        self.stopped = self.pos;
+                        return Err(error);
+                    }
                     from = self.pos;
                 }
                 Some(b) if b == quote => {
@@ -220,7 +229,10 @@ impl<'a> Scanner<'a> {
                         }
                     });
                 }
-                _ => return Err(unclosed(self)),
+                _ => {
+                    self.stopped = at;
+                    return Err(unclosed(self));
+                }
             }
         }
     }
@@ -348,31 +360,32 @@ impl<'a> Scanner<'a> {
     /// expression, nor as a part of a longer name. False at the end of the script.
     pub(crate) fn find_word(&mut self, word: &str) -> Result<bool, PageError> {
         let finder = memchr::memmem::Finder::new(word);
-        let mut word_at = self.pos;
-        let mut searched = false;
+        // Each is looked for again only when it has been passed: a line of slashes must not cost its square.
+        let (mut word_at, mut quote_at, mut slash_at) = (None, None, None);
         loop {
-            let rest = self.bytes().get(self.pos..).unwrap_or_default();
-            if !searched || word_at < self.pos {
-                let Some(distance) = finder.find(rest) else {
-                    self.pos = self.text.len();
-                    return Ok(false);
-                };
-                word_at = self.pos + distance;
-                searched = true;
+            let text = self.bytes();
+            let next = |known: Option<usize>, find: &dyn Fn(&[u8]) -> Option<usize>| match known {
+                Some(at) if at >= self.pos => at,
+                _ => find(text.get(self.pos..).unwrap_or_default()).map_or(usize::MAX, |at| at + self.pos),
+            };
+            let word_now = next(word_at, &|rest| finder.find(rest));
+            if word_now == usize::MAX {
+                self.pos = self.text.len();
+                return Ok(false);
             }
-            let distance = word_at - self.pos;
-            let between = rest.get(..distance).unwrap_or_default();
-            let quote = memchr::memchr3(b'\'', b'"', b'`', between);
-            let special = memchr::memchr(b'/', between.get(..quote.unwrap_or(distance)).unwrap_or_default()).or(quote);
-            let Some(special) = special else {
-                self.pos += distance;
+            let quote_now = next(quote_at, &|rest| memchr::memchr3(b'\'', b'"', b'`', rest));
+            let slash_now = next(slash_at, &|rest| memchr::memchr(b'/', rest));
+            (word_at, quote_at, slash_at) = (Some(word_now), Some(quote_now), Some(slash_now));
+            let special = quote_now.min(slash_now);
+            if word_now < special {
+                self.pos = word_now;
                 if self.is_word(word.len()) {
                     return Ok(true);
                 }
                 self.pos += 1;
                 continue;
-            };
-            self.pos += special;
+            }
+            self.pos = special;
             self.step_over()?;
         }
     }
@@ -380,16 +393,25 @@ impl<'a> Scanner<'a> {
     /// Steps over what begins at a quote or a slash.
     fn step_over(&mut self) -> Result<(), PageError> {
         match self.byte() {
-            Some(quote @ (b'\'' | b'"')) => {
+            Some(quote @ (b'\'' | b'"' | b'`')) => {
                 let opened = self.pos;
-                // A quote that closes on no line is no string (it may stand in a regular expression).
-                if self.string(quote).is_err() {
-                    self.pos = opened + 1;
-                }
-            }
-            Some(b'`') => {
-                if self.skip_template().is_err() {
+                let which = usize::from(quote == b'"') + 2 * usize::from(quote == b'`');
+                if self.unclosed.get(which).is_some_and(|&until| opened < until) {
                     self.pos += 1;
+                    return Ok(());
+                }
+                let closed = match quote {
+                    b'`' => self.skip_template().is_ok(),
+                    _ => self.string(quote).is_ok(),
+                };
+                // A quote that closes on no line is no string (it may stand in a regular expression). Nor are those
+                // within it: after the escape of each the text reads as before.
+                if !closed {
+                    let until = if quote == b'`' { self.text.len() } else { self.stopped };
+                    if let Some(known) = self.unclosed.get_mut(which) {
+                        *known = until;
+                    }
+                    self.pos = opened + 1;
                 }
             }
             Some(b'/') if matches!(self.byte_at(self.pos + 1), Some(b'/' | b'*')) => self.skip_comment()?,

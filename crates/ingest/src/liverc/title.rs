@@ -1,5 +1,8 @@
 //! The text of a race on the event page: `Race 14: CLASS (LABEL)`.
 
+/// Longest text that is taken apart, bytes; LiveRC's have some dozens.
+const LONGEST: usize = 1000;
+
 /// A race's text, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RaceTitle {
@@ -32,7 +35,8 @@ fn race_number(head: &str) -> Option<u32> {
 /// Splits `CLASS (LABEL)`. Both may hold parentheses of their own, so the split at which LABEL begins with CLASS is
 /// taken; where there is none, the first parenthesis that closes at the end.
 fn split_label(text: &str) -> (&str, &str) {
-    if !text.ends_with(')') {
+    // Every parenthesis is tried as the split: one of thousands must not cost their square.
+    if !text.ends_with(')') || text.len() > LONGEST {
         return (text, "");
     }
     let splits = || text.match_indices(" (").map(|(at, _)| at);
@@ -75,6 +79,14 @@ fn begins_with(label: &str, class: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by fuzzing.
+    #[test]
+    fn a_text_without_end_is_left_whole() {
+        let long = format!("Race 1: {}x)", "(1/8 ".repeat(1_000_000));
+        assert_eq!(parse(&long).label, "");
+        assert_eq!(parse(&long).number, Some(1));
+    }
 
     fn split(text: &str) -> (Option<u32>, String, String) {
         let t = parse(text);

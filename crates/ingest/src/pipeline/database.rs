@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::feed::{Failed, Record, Retry};
 
 use super::source::Again;
-use super::{Run, RunError};
+use super::{RaceStage, Run, RunError};
 use crate::error::{CauseKind, Remedy, chain};
 use crate::probe::micros;
 use crate::retry::Retries;
@@ -31,7 +31,9 @@ impl Run {
     pub(super) async fn close_sessions(&self) {
         let kept = std::mem::take(&mut *self.sessions());
         for session in kept {
-            session.close().await;
+            if !self.store.is_shared() {
+                session.close().await;
+            } // else it goes back to the pool
         }
         self.store.close().await;
     }
@@ -97,6 +99,7 @@ impl Run {
         .await?;
         self.probe.record(|| Record::Failed(failed.clone()));
         self.metrics.race_failed(kind);
+        self.progress.set(failed.race, RaceStage::Failed);
         self.tally().summary.failed.push(failed);
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Run;
-use super::source::{Again, SourceError};
+use super::source::{Again, SourceError, off_thread};
 use crate::error::CauseKind;
 use crate::model::ListedRace;
 use crate::probe::{At, micros};
@@ -97,7 +97,7 @@ async fn one(run: Arc<Run>, listed: ListedRace, in_flight: Arc<Semaphore>) -> Fe
         let page_bytes = page.bytes;
         let parsing = Instant::now();
         let of = listed.clone();
-        let parsed = tokio::task::spawn_blocking(move || page.parse(of).map(|race| UnitRace::new(race, false))).await;
+        let parsed = off_thread(move || page.parse(of).map(|race| UnitRace::new(race, false))).await;
         let parse_us = micros(parsing.elapsed());
         let parsed = match parsed {
             Ok(Ok(Ok(parsed))) => parsed,
@@ -109,7 +109,7 @@ async fn one(run: Arc<Run>, listed: ListedRace, in_flight: Arc<Semaphore>) -> Fe
                 continue;
             }
             Ok(Err((cause, again))) => return failed(cause, CauseKind::Unreadable, again),
-            Err(e) => return failed(format!("the reader of the page gave up: {e}"), CauseKind::Other, false),
+            Err((cause, again)) => return failed(cause, CauseKind::Unreadable, again),
         };
         run.probe.reach(Step::RaceParsed, At { race: Some(race), ..At::default() });
         let laps = parsed.race().lap_count() as u64;

@@ -2,6 +2,7 @@
 
 mod database;
 mod fetch;
+mod progress;
 mod source;
 mod tally;
 mod units;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use progress::{Progress, RaceStage};
 pub use source::{Again, Canned, RacePage, Source, SourceError};
 use tally::Tally;
 pub use units::{Former, ReadyUnit};
@@ -98,6 +100,7 @@ pub struct Run {
     tally: Mutex<Tally>,
     sessions: Mutex<Vec<Session>>,
     stop: CancellationToken,
+    progress: Arc<Progress>,
 }
 
 impl Run {
@@ -109,14 +112,20 @@ impl Run {
         source.count_in(&metrics);
         let in_progress = metrics.event_begun();
         let (lock, tally, sessions) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        let stop = CancellationToken::new();
-        Self { event, store, source, settings, probe, metrics, in_progress, lock, tally, sessions, stop }
+        let (stop, progress) = (CancellationToken::new(), Arc::default());
+        Self { event, store, source, settings, probe, metrics, in_progress, lock, tally, sessions, stop, progress }
     }
 
     /// Cancelled, it ends the run: units that are being written are finished, nothing else is begun.
     #[must_use]
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// How far each race has come, readable while the run goes on.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// Where the races come from.
@@ -168,6 +177,7 @@ impl Run {
         let _ = run.lock.set(lock);
         let event = run.source.event(run.event, &mut run.on_retry()).await?;
         run.tally().summary.listed = event.races.len() as u64;
+        run.progress.listed(event.races.iter().map(|race| race.id));
         run.probe.reach(Step::EventFetched, EVENT);
         let fence = run.lock().fence();
         let (page, in_doubt) = (&event, &Mutex::default());
@@ -240,7 +250,8 @@ impl Run {
                     .get(&race.id)
                     .is_some_and(|c| c.stored && c.state == Some(State::Written) && c.fence >= recorded.since)
         };
-        let left: Vec<_> = event.races.iter().filter(|r| !done(r)).cloned().collect();
+        let (done, left): (Vec<_>, Vec<_>) = event.races.iter().cloned().partition(done);
+        done.iter().for_each(|race| self.progress.set(race.id, RaceStage::Unchanged));
         self.tally().summary.skipped = (event.races.len() - left.len()) as u64;
         left
     }
@@ -321,11 +332,13 @@ impl Run {
                 Some(Fetched::Race(mut race)) => {
                     failures = 0;
                     run.tally().summary.fetched += 1;
+                    run.progress.set(race.race().listed.id, RaceStage::Fetched);
                     let checkpoint = recorded.checkpoints.get(&race.race().listed.id);
                     race.set_stored(checkpoint.is_some_and(|c| c.stored));
                     let equal = checkpoint.is_some_and(|c| c.speaks_of(&race));
                     if equal && run.settings.unit.skip_unchanged {
                         run.left_out(&race);
+                        run.progress.set(race.race().listed.id, RaceStage::Unchanged);
                         continue;
                     }
                     former.push(*race)
@@ -419,9 +432,7 @@ impl Run {
         summary.lock_wait_us = self.lock.get().map_or(0, |lock| micros(lock.waited()));
         (summary.requests, summary.max_in_flight) = self.source.requests();
         summary.largest_batch = Metrics::get(&self.metrics.largest_batch);
-        let cap = store::rows_per_batch(&self.settings.unit);
-        summary.lap_batch =
-            if cap == usize::MAX { self.settings.unit.memory_budget / store::LAP_BYTES } else { cap as u64 };
+        summary.lap_batch = store::rows_per_batch(&self.settings.unit) as u64;
         summary.pool_peak = self.metrics.pool_peak.load(Ordering::Relaxed);
         summary.pool_size = self.store.allowance().allowed();
         summary

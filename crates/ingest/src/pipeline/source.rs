@@ -12,6 +12,9 @@ use crate::model::{Entry, Event, ListedRace, Race};
 use crate::retry::RetryPolicy;
 use crate::settings::LivercSettings;
 
+/// Longest time to read a page. A large one takes some ms.
+const READING: Duration = Duration::from_secs(60);
+
 /// A page that could not be had or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{url}: {cause}")]
@@ -115,7 +118,23 @@ impl Source {
     /// # Errors
     /// The pattern or the track make no URL; TLS cannot be set up.
     pub fn site(settings: &LivercSettings, retry: &RetryPolicy, track: &str) -> Result<Self, String> {
+        Self::through(Self::client(settings, retry)?, settings, track)
+    }
+
+    /// LiveRC through a client that several runs share, and so its pace and its pauses.
+    ///
+    /// # Errors
+    /// The pattern or the track make no URL.
+    pub fn through(client: Client, settings: &LivercSettings, track: &str) -> Result<Self, String> {
         let urls = LivercUrls::new(&settings.base_url, track).map_err(|e| chain(&e))?;
+        Ok(Self::Site { client, urls })
+    }
+
+    /// A client as the settings say.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn client(settings: &LivercSettings, retry: &RetryPolicy) -> Result<Client, String> {
         let client = ClientSettings {
             connect_timeout: settings.connect_timeout,
             first_byte_timeout: settings.read_timeout,
@@ -128,8 +147,7 @@ impl Source {
             max_retry_after: retry.budget,
             ..ClientSettings::default()
         };
-        let client = Client::new(client).map_err(|e| format!("cannot make an HTTP client: {}", chain(&e)))?;
-        Ok(Self::Site { client, urls })
+        Client::new(client).map_err(|e| format!("cannot make an HTTP client: {}", chain(&e)))
     }
 
     /// URL of a race page.
@@ -170,7 +188,7 @@ impl Source {
             Self::Site { client, urls } => {
                 let url = urls.event(id);
                 let page = fetch(client, &url, on_retry).await?;
-                let event = event_page::parse(&page.text).map_err(|e| unreadable(&url, &e))?;
+                let event = read(&url, move || event_page::parse(&page.text)).await?;
                 match event.id {
                     Some(other) if other != id => {
                         let cause = format!("the page is of event {other}; fetch it again");
@@ -203,7 +221,7 @@ impl Source {
                     Err(e) if matches!(e.cause, FetchCause::NotFound(_)) => return Ok(None),
                     Err(e) => return Err(unfetched(&e)),
                 };
-                entry_list::parse(&page.text).map(Some).map_err(|e| unreadable(&url, &e))
+                read(&url, move || entry_list::parse(&page.text)).await.map(Some)
             }
             Self::Canned(canned) => Ok(Some(locked(&canned.entries).clone())),
         }
@@ -264,7 +282,31 @@ fn unfetched(error: &FetchError) -> SourceError {
     SourceError { url: error.url.clone(), cause: chain(error), kind: error.cause.kind(), remedy, host_down }
 }
 
-fn unreadable(url: &str, error: &PageError) -> SourceError {
-    let remedy = if error.worth_fetching_again() { Remedy::RetryLater(None) } else { Remedy::BadRace };
-    SourceError { url: url.to_owned(), cause: chain(error), kind: CauseKind::Unreadable, remedy, host_down: false }
+/// Reads a page of the event itself.
+async fn read<T: Send + 'static>(
+    url: &str,
+    work: impl FnOnce() -> Result<T, PageError> + Send + 'static,
+) -> Result<T, SourceError> {
+    let (cause, again) = match off_thread(work).await {
+        Ok(Ok(page)) => return Ok(page),
+        Ok(Err(e)) => (chain(&e), e.worth_fetching_again()),
+        Err(unread) => unread,
+    };
+    let remedy = if again { Remedy::RetryLater(None) } else { Remedy::BadRace };
+    Err(SourceError { url: url.to_owned(), cause, kind: CauseKind::Unreadable, remedy, host_down: false })
+}
+
+/// Reads a page where no async work waits for it. One that takes for ever (its size is bounded, so it should not) is
+/// given up: the thread goes on by itself.
+///
+/// # Errors
+/// Cause, and whether another look at the page may help.
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, (String, bool)> {
+    match tokio::time::timeout(READING, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(e)) => Err((format!("the reader of the page gave up: {e}"), false)),
+        Err(_) => Err((format!("reading the page took longer than {READING:?}; fetch it again"), true)),
+    }
 }

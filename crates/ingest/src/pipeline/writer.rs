@@ -5,7 +5,7 @@ use contract::feed::{Changes, Failed};
 
 use super::database::{again, pause};
 use super::units::ReadyUnit;
-use super::{Run, RunError};
+use super::{RaceStage, Run, RunError};
 use crate::error::{Remedy, chain};
 use crate::retry::Retries;
 use crate::settings::UnitSettings;
@@ -75,6 +75,7 @@ impl<'a> Writer<'a> {
                     let races = part.races.len();
                     tracing::info!(event = self.run.event, unit, races, laps = part.outcome.laps, "unit committed");
                     self.run.wrote(&part.races, part.drivers.counts, &part.outcome);
+                    part.races.iter().for_each(|r| self.run.progress.set(r.race().listed.id, RaceStage::Written));
                     return Ok(());
                 }
                 Err(error) => error,

@@ -148,7 +148,7 @@ impl StoreError {
 }
 
 /// Wraps a driver's error with what was being done.
-pub(super) fn doing(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+pub(crate) fn doing(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Database { what, source }
 }
 

@@ -6,12 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use contract::feed::Changes;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::error::doing;
 use super::rows::count;
 use super::session::args;
 use super::{Checkpoints, Session, State, StoreError, checkpoint, encode, entries};
 use crate::model::{Entry, Event};
+use crate::settings::UnitSettings;
 
 /// How far the ingestion of an event has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +63,21 @@ pub struct Recorded {
     pub changes: Changes,
 }
 
-async fn hold_fence(session: &mut Session, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
-    const SQL: &str =
-        "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
+/// What an engine's transactions begin with: the fence is checked, and held so that newer engines wait until it ends.
+const FENCE: &str =
+    "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
+
+/// Opens a transaction and holds the fence, in one round trip. Returns `since` and `entries_at` of the engines' book.
+async fn begin_fenced(session: &mut Session, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
     let what = "checking the fence";
-    let row = session.row(what, SQL, args![encode::id(event)?]).await?;
+    let sql = FENCE.replace("$1", &encode::id(event)?.to_string());
+    let rows = session.begin_with(what, &sql).await?;
+    let row = rows.first().ok_or_else(|| doing(what)(sqlx::Error::RowNotFound))?;
+    fenced(session, row, event, fence)
+}
+
+fn fenced(session: &mut Session, row: &PgRow, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
+    let what = "checking the fence";
     session.backend = Some(row.try_get(3).map_err(doing(what))?);
     if row.try_get::<i64, _>(0).map_err(doing(what))? != fence {
         return Err(StoreError::Fenced { event, ours: fence });
@@ -73,9 +85,20 @@ async fn hold_fence(session: &mut Session, event: u64, fence: i64) -> Result<(i6
     Ok((row.try_get(1).map_err(doing(what))?, row.try_get(2).map_err(doing(what))?))
 }
 
-/// Checks that this engine is the newest, and keeps newer ones waiting until the transaction ends.
-pub(super) async fn check_fence(session: &mut Session, event: u64, fence: i64) -> Result<(), StoreError> {
-    hold_fence(session, event, fence).await.map(drop)
+/// Opens the transaction of a unit, and checks that this engine is the newest: in two statements where every statement is
+/// made by itself.
+pub(super) async fn begin_unit(
+    session: &mut Session,
+    settings: &UnitSettings,
+    event: u64,
+    fence: i64,
+) -> Result<(), StoreError> {
+    if !super::one_by_one(settings) {
+        return begin_fenced(session, event, fence).await.map(drop);
+    }
+    session.begin().await?;
+    let row = session.row("checking the fence", FENCE, args![encode::id(event)?]).await?;
+    fenced(session, &row, event, fence).map(drop)
 }
 
 /// Records an event as its page has it, in one transaction: track, event, and the races that are no longer listed, which
@@ -97,8 +120,7 @@ pub async fn record(
     const SINCE: &str = "UPDATE ingest_events SET since = $2 WHERE event_id = $1";
     let what = "recording the event";
     let id = encode::id(event.id)?;
-    session.begin().await?;
-    let (mut since, entries_at) = hold_fence(session, event.id, fence).await?;
+    let (mut since, entries_at) = begin_fenced(session, event.id, fence).await?;
     let row = session.rows(what, DEPTH, args![id]).await?;
     let depth = match row.first() {
         None => Depth::None,
@@ -214,8 +236,7 @@ UPDATE ingest_events SET since = $2 WHERE event_id = $1 AND EXISTS (SELECT FROM 
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let urls: Vec<_> = failed.iter().map(|f| clean(&f.url)).collect();
     let causes: Vec<_> = failed.iter().map(|f| clean(&f.cause)).collect();
-    session.begin().await?;
-    check_fence(session, event, fence).await?;
+    begin_fenced(session, event, fence).await?;
     session.execute(what, SQL, args![id, fence, races, urls, causes]).await?;
     session.execute(what, LEAVE, args![id, fence]).await?;
     session.commit().await
@@ -298,8 +319,7 @@ SELECT yes FROM whole";
     let id = encode::id(event.id)?;
     let listed: HashSet<u64> = event.races.iter().map(|r| r.id).collect();
     let listed = listed.into_iter().map(encode::id).collect::<Result<Vec<_>, _>>()?;
-    session.begin().await?;
-    check_fence(session, event.id, fence).await?;
+    begin_fenced(session, event.id, fence).await?;
     let (relinked, ambiguous) = link(session, id, new_entries, relinked).await?;
     let row = session.row(what, SQL, args![id, listed]).await?;
     let full = row.try_get(0).map_err(doing(what))?;
@@ -322,8 +342,7 @@ pub async fn settle_unfinished(
 ) -> Result<Completion, StoreError> {
     const SQL: &str = "UPDATE ingest_events SET since = 0 WHERE event_id = $1 AND fence = $2 AND since <> 0";
     let id = encode::id(event.id)?;
-    session.begin().await?;
-    check_fence(session, event.id, fence).await?;
+    begin_fenced(session, event.id, fence).await?;
     let (relinked, ambiguous) = link(session, id, new_entries, relinked).await?;
     if every_page_read {
         session.execute("marking what was read", SQL, args![id, fence]).await?;

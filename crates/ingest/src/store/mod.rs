@@ -27,12 +27,14 @@ use allowance::Allowance;
 pub use checkpoint::{Checkpoint, Checkpoints, State, read as read_checkpoints};
 pub use drivers::{DriversWritten, write as write_drivers};
 pub use entries::{EntriesWritten, write as write_entries};
+pub(crate) use error::doing;
 pub use error::{StoreError, of_sqlstate};
 pub use event::{Completion, Depth, Recorded, complete, fail_races, record as record_event, settle_unfinished};
 pub use hash::{HASH_VERSION, Hash, content_hash, result_id};
 pub use laps::rows_per_batch;
 pub use lock::EventLock;
 pub use session::Session;
+pub(crate) use session::args;
 pub use status::{EventStatus, RaceStatus, load_race, status};
 pub use unit::{LAP_BYTES, UnitContext, UnitOutcome, UnitRace, write as write_unit};
 pub use verify::{Check, Finding, Looked, Verification, verify};
@@ -52,6 +54,8 @@ pub struct Store {
     metrics: Arc<Metrics>,
     recorder: Option<Recorder>,
     lost: Arc<Mutex<Vec<i32>>>,
+    /// The pool belongs to another, which closes it.
+    shared: bool,
 }
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -65,7 +69,28 @@ impl Store {
         let options = connect::options(url, &settings)?;
         let pool = connect::pool(options.clone(), &settings);
         let allowance = Arc::new(Allowance::new(settings.pool_size, Arc::clone(&metrics)));
-        Ok(Self { pool, allowance, options, settings, metrics, recorder: None, lost: Arc::default() })
+        let lost = Arc::default();
+        Ok(Self { pool, allowance, options, settings, metrics, recorder: None, lost, shared: false })
+    }
+
+    /// The same database over the same pool, for one of several runs in a process. Closing it leaves the pool open.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            allowance: Arc::clone(&self.allowance),
+            options: self.options.clone(),
+            settings: self.settings,
+            metrics: Arc::clone(&self.metrics),
+            recorder: self.recorder.clone(),
+            lost: Arc::default(),
+            shared: true,
+        }
+    }
+
+    /// Whether the pool belongs to another.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Keeps the text of every statement that sessions send from now on.
@@ -81,9 +106,11 @@ impl Store {
         MIGRATOR.run(&self.pool).await.map_err(StoreError::Migrate)
     }
 
-    /// Closes every connection and waits for it.
+    /// Closes every connection and waits for it; those of a shared pool stay.
     pub async fn close(&self) {
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.pool.close()).await;
+        if !self.shared {
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.pool.close()).await;
+        }
     }
 
     /// The pool.

@@ -121,8 +121,7 @@ pub(super) async fn write(
             results_one_by_one(session, event, race, &mut changes).await?;
         }
     } else {
-        changes.races = races_batched(session, event, races).await?;
-        results_batched(session, races, &mut changes).await?;
+        batched(session, event, races, &mut changes).await?;
     }
     Ok(changes)
 }
@@ -238,55 +237,58 @@ pub(super) fn count(row: &PgRow, column: usize, what: &'static str) -> Result<u6
     row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(doing(what))
 }
 
-async fn races_batched(session: &mut Session, event: i64, races: &[UnitRace]) -> Result<Counts, StoreError> {
-    // Warnings travel as one JSON text: arrays of arrays must all be of one length.
-    const SQL: &str = "\
-WITH incoming AS MATERIALIZED (
-    SELECT id, $2::bigint AS event_id, round, number, class, label, completed_at::timestamp AS completed_at, length,
+/// The races of a unit as columns: parameters 23 to 31 of the statement that writes them with their results.
+struct RaceColumns<'a> {
+    ids: Vec<i64>,
+    rounds: Vec<&'a str>,
+    numbers: Vec<Option<i32>>,
+    classes: Vec<&'a str>,
+    labels: Vec<&'a str>,
+    times: Vec<Option<String>>,
+    lengths: Vec<&'a str>,
+    /// As JSON texts: arrays of arrays must all be of one length.
+    warnings: Vec<String>,
+}
+
+/// Writes races as common table expressions, that leave their counts in `race_added` and `race_changed`.
+const RACES: &str = "\
+race_incoming AS MATERIALIZED (
+    SELECT id, $23::bigint AS event_id, round, number, class, label, completed_at::timestamp AS completed_at, length,
            ARRAY(SELECT jsonb_array_elements_text(warnings::jsonb)) AS warnings
-    FROM unnest($1::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+    FROM unnest($24::bigint[], $25::text[], $26::integer[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[])
          AS i (id, round, number, class, label, completed_at, length, warnings)
-), changed AS (
+), race_changed AS (
     UPDATE races r SET event_id = i.event_id, round = i.round, number = i.number, class = i.class, label = i.label,
            completed_at = i.completed_at, length = i.length, warnings = i.warnings
-    FROM incoming i WHERE r.id = i.id
+    FROM race_incoming i WHERE r.id = i.id
       AND (r.event_id, r.round, r.number, r.class, r.label, r.completed_at, r.length, r.warnings)
           IS DISTINCT FROM (i.event_id, i.round, i.number, i.class, i.label, i.completed_at, i.length, i.warnings)
     RETURNING 1
-), added AS (
+), race_added AS (
     INSERT INTO races (id, event_id, round, number, class, label, completed_at, length, warnings)
-    SELECT * FROM incoming i WHERE NOT EXISTS (SELECT FROM races r WHERE r.id = i.id)
+    SELECT * FROM race_incoming i WHERE NOT EXISTS (SELECT FROM races r WHERE r.id = i.id)
     RETURNING 1
-)
-SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed)";
-    let what = "writing races";
-    let mut ids = Vec::with_capacity(races.len());
-    let mut numbers = Vec::with_capacity(races.len());
-    let mut times = Vec::with_capacity(races.len());
-    let mut warnings = Vec::with_capacity(races.len());
-    for race in races {
-        let listed = &race.race().listed;
-        ids.push(race.id());
-        numbers.push(encode::maybe(listed.id, "race number", listed.number)?);
-        times.push(encode::date_time(listed.completed_at));
-        warnings.push(serde_json::Value::from(race.race().warnings.clone()).to_string());
+)";
+
+impl<'a> RaceColumns<'a> {
+    fn of(races: &'a [UnitRace]) -> Result<Self, StoreError> {
+        let mut numbers = Vec::with_capacity(races.len());
+        for race in races {
+            let listed = &race.race().listed;
+            numbers.push(encode::maybe(listed.id, "race number", listed.number)?);
+        }
+        let texts = |text: fn(&UnitRace) -> &str| races.iter().map(text).collect();
+        Ok(Self {
+            ids: races.iter().map(UnitRace::id).collect(),
+            rounds: texts(|r| &r.race().listed.round),
+            numbers,
+            classes: texts(|r| &r.race().listed.class),
+            labels: texts(|r| &r.race().listed.label),
+            times: races.iter().map(|r| encode::date_time(r.race().listed.completed_at)).collect(),
+            lengths: texts(|r| &r.race().length),
+            warnings: races.iter().map(|r| serde_json::json!(r.race().warnings).to_string()).collect(),
+        })
     }
-    let texts = |text: fn(&UnitRace) -> &str| races.iter().map(text).collect::<Vec<_>>();
-    let args = args![
-        ids,
-        event,
-        texts(|r| &r.race().listed.round),
-        numbers,
-        texts(|r| &r.race().listed.class),
-        texts(|r| &r.race().listed.label),
-        times,
-        texts(|r| &r.race().length),
-        warnings,
-    ];
-    let row = session.row(what, SQL, args).await?;
-    let (inserted, updated) = (count(&row, 0, what)?, count(&row, 1, what)?);
-    let unchanged = (races.len() as u64).saturating_sub(inserted + updated);
-    Ok(Counts { inserted, updated, deleted: 0, unchanged })
 }
 
 /// The results of a unit as columns: `unnest` makes rows of them.
@@ -317,14 +319,21 @@ impl<'a> Columns<'a> {
     }
 }
 
-async fn results_batched(session: &mut Session, races: &[UnitRace], changes: &mut Changes) -> Result<(), StoreError> {
+/// One statement for the races and results of a unit. (Keys to races are checked when it ends.)
+async fn batched(
+    session: &mut Session,
+    event: i64,
+    races: &[UnitRace],
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let arrays: Vec<_> = COLUMNS.iter().enumerate().map(|(i, (_, kind))| format!("${}::{kind}[]", i + 1)).collect();
         let (names, arrays) = (list("", 0), arrays.join(", "));
         let (stored, incoming, set) = (list("r.", 1), list("i.", 1), assignments("i"));
         format!(
             "\
-WITH incoming AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS i ({names})),
+WITH {RACES},
+incoming AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS i ({names})),
 gone AS MATERIALIZED (
     SELECT r.id FROM results r WHERE r.race_id = ANY ($22::bigint[]) AND NOT EXISTS (SELECT FROM incoming i WHERE i.id = r.id)
 ), gone_laps AS (
@@ -338,10 +347,11 @@ gone AS MATERIALIZED (
     SELECT * FROM incoming i WHERE NOT EXISTS (SELECT FROM results r WHERE r.id = i.id) RETURNING 1
 )
 SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT count(*) FROM gone_results),
-       (SELECT count(*) FROM gone_laps)"
+       (SELECT count(*) FROM gone_laps), (SELECT count(*) FROM race_added), (SELECT count(*) FROM race_changed)"
         )
     });
-    let what = "writing results";
+    let what = "writing races and results";
+    let of_races = RaceColumns::of(races)?;
     let mut columns = Columns::default();
     for race in races {
         for row in result_rows(race) {
@@ -350,17 +360,49 @@ SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT cou
     }
     let stored: Vec<i64> = races.iter().filter(|r| r.stored()).map(UnitRace::id).collect();
     let total = columns.ids.len() as u64;
-    if total == 0 && stored.is_empty() {
-        return Ok(());
-    }
+    let written = races.len() as u64;
     let Columns { ids, races, drivers, names, nths, car_numbers, behinds, numbers } = columns;
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = numbers;
-    let args =
-        args![ids, races, drivers, names, nths, car_numbers, behinds, a, b, c, d, e, f, g, h, i, j, k, l, m, n, stored];
+    let args = args![
+        ids,
+        races,
+        drivers,
+        names,
+        nths,
+        car_numbers,
+        behinds,
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        i,
+        j,
+        k,
+        l,
+        m,
+        n,
+        stored,
+        event,
+        of_races.ids,
+        of_races.rounds,
+        of_races.numbers,
+        of_races.classes,
+        of_races.labels,
+        of_races.times,
+        of_races.lengths,
+        of_races.warnings,
+    ];
     let row = session.row(what, SQL.as_str(), args).await?;
     let (inserted, updated) = (count(&row, 0, what)?, count(&row, 1, what)?);
     let unchanged = total.saturating_sub(inserted + updated);
     changes.results += Counts { inserted, updated, deleted: count(&row, 2, what)?, unchanged };
     changes.laps.deleted += count(&row, 3, what)?;
+    let (inserted, updated) = (count(&row, 4, what)?, count(&row, 5, what)?);
+    let unchanged = written.saturating_sub(inserted + updated);
+    changes.races += Counts { inserted, updated, deleted: 0, unchanged };
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Executor, Postgres, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Executor, Postgres, SqlSafeStr, SqlStr};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::allowance::{InUse, Waiting};
@@ -31,7 +31,7 @@ macro_rules! args {
         }
     }};
 }
-pub(super) use args;
+pub(crate) use args;
 
 /// A connection of the pool. Dropped in a clean state it goes back, in any other it is closed.
 pub struct Session {
@@ -94,7 +94,26 @@ impl Session {
     /// A place in the pool, then a connection. With a place one is idle, or can be made.
     async fn connection(store: &Store) -> Result<(PoolConnection<Postgres>, OwnedSemaphorePermit), StoreError> {
         let place = store.allowance().place(store.settings().acquire_timeout).await?;
-        Ok((store.pool().acquire().await.map_err(doing("connecting to the database"))?, place))
+        let error = match store.pool().acquire().await {
+            Ok(conn) => return Ok((conn, place)),
+            Err(sqlx::Error::PoolTimedOut) => Self::why_none(store).await,
+            Err(error) => error,
+        };
+        Err(doing("connecting to the database")(error))
+    }
+
+    /// Why the pool could make no connection in time, which it keeps to itself: told by one more try without it.
+    async fn why_none(store: &Store) -> sqlx::Error {
+        use sqlx::Connection;
+        let tried = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect_with(store.options())).await;
+        match tried {
+            Ok(Err(error)) => error,
+            Ok(Ok(conn)) => {
+                let _ = conn.close().await;
+                sqlx::Error::PoolTimedOut
+            }
+            Err(_) => sqlx::Error::PoolTimedOut,
+        }
     }
 
     /// How long the connection was waited for; told once, zero after that.
@@ -149,6 +168,21 @@ impl Session {
         }
         self.note(what);
         self.exchange(what, State::Open, |conn| async move { conn.execute(sqlx::raw_sql(what)).await.map(drop) }).await
+    }
+
+    /// Opens a transaction and runs a statement in it, in one round trip; the statement's rows. It goes by the simple
+    /// protocol: it has no parameters, and values come as text.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn begin_with(&mut self, what: &'static str, sql: &str) -> Result<Vec<PgRow>, StoreError> {
+        if self.state != State::Clean {
+            return Err(StoreError::Aborted { what });
+        }
+        self.note("BEGIN");
+        self.note(sql);
+        let both = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}")));
+        self.exchange(what, State::Open, |conn| async move { conn.fetch_all(both).await }).await
     }
 
     /// Commits. `Ok` means that PostgreSQL confirmed it: the driver's own answer would be `Ok` on an aborted

@@ -1,11 +1,10 @@
 //! Mutations along the structure of a page: tags, attributes, texts, script tokens, numbers.
 
-/// Largest input, bytes; some mutations multiply.
-const LARGEST: usize = 2 << 20;
-
 /// Makes inputs.
 pub struct Mutator {
     seed: u64,
+    /// Size at which an input grows no more, bytes; some mutations multiply.
+    largest: usize,
     pages: Vec<Vec<String>>,
 }
 
@@ -196,8 +195,8 @@ pub fn tokens(page: &str) -> Vec<String> {
 }
 
 impl Mutator {
-    pub fn new<'a>(seed: u64, pages: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { seed, pages: pages.into_iter().map(tokens).collect() }
+    pub fn new<'a>(seed: u64, largest: usize, pages: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { seed, largest, pages: pages.into_iter().map(tokens).collect() }
     }
 
     /// The input of a number.
@@ -209,7 +208,7 @@ impl Mutator {
         let mutations = 1 + [0, 0, 0, 1, 1, 2, 4, 12][random.below(8)];
         for _ in 0..mutations {
             self.mutate(&mut tokens, &mut random);
-            if tokens.iter().map(String::len).sum::<usize>() > LARGEST {
+            if tokens.iter().map(String::len).sum::<usize>() > self.largest {
                 break;
             }
         }
@@ -253,7 +252,7 @@ impl Mutator {
             10 => replace(tokens, at, random.text(&["\"", "'", "`", "", "\\"]), |t| t == "'" || t == "\""),
             11 => replace(tokens, at, random.text(&["", "<", ">", "</", "{", "}", "[", "]"]), |t| "<>{}[]".contains(t)),
             12 => {
-                let deep = [10, 70, 1000, 20_000][random.below(4)];
+                let deep = [10, 70, 1000, 20_000][random.below(4)].min(self.largest / 10);
                 let piece = random.text(&[
                     "<div>",
                     "<b>",
@@ -270,7 +269,7 @@ impl Mutator {
                 tokens.insert(at, piece.repeat(deep));
             }
             13 => {
-                let long = [100, 5000, 200_000][random.below(3)];
+                let long = [100, 5000, 200_000][random.below(3)].min(self.largest);
                 let piece =
                     random.text(&["x", "9", " ", "\n", "é", "&amp;", "\\", "\\'", "/", "'", "//\n", "<", "'+'", "0."]);
                 tokens.insert(at, piece.repeat(long));
@@ -298,7 +297,7 @@ impl Mutator {
     /// The same part many times over.
     fn many(&self, tokens: &mut Vec<String>, at: usize, end: usize, random: &mut Random) {
         let part = tokens[at..end].concat();
-        let most = (LARGEST / part.len().max(1)).min([3, 50, 2000, 50_000][random.below(4)]);
+        let most = (self.largest / part.len().max(1)).min([3, 50, 2000, 50_000][random.below(4)]);
         tokens.splice(at..end, [part.repeat(most)]);
     }
 }

@@ -20,6 +20,10 @@ use super::snapshot::{Sighting, Snapshot, take};
 /// How long an ended connection waits for its peer to take what was forwarded, and to end too.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What stands in a log's detail ahead of the requests (`GET /path`, separated by spaces) whose responses a rule cut off with the
+/// connection.
+pub const NOT_ANSWERED: &str = "not answered whole: ";
+
 /// Serves one connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, client: TcpStream, link: u64) {
     let mut server = None;
@@ -117,6 +121,15 @@ async fn pump_both(shared: &Shared, client: &TcpStream, server: &TcpStream, link
         };
         match exit {
             (Exit::Eof, to) => finish(to),
+            (Exit::Ended(mut ending), _) => {
+                let session = super::lock(&session);
+                let cut: Vec<&str> = session.http.not_answered().collect();
+                if !cut.is_empty() {
+                    let gap = if ending.detail.is_empty() { "" } else { "; " };
+                    ending.detail = format!("{}{gap}{NOT_ANSWERED}{}", ending.detail, cut.join(" "));
+                }
+                return Exit::Ended(ending);
+            }
             (exit, _) => return exit,
         }
     }

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use count::{Stats, TARGETS};
+pub use link::NOT_ANSWERED;
 pub use log::{Fired, Outcome, monotonic_us};
 pub use moment::{Back, Front, Moment, MomentError, Phase, Subject};
 pub use rule::{Cut, Direction, Effect, Keep, Rule, RuleError, RuleId, Scope, Truncation, Way, When};

@@ -58,6 +58,8 @@ pub(super) struct Pump<'a> {
     end: usize,
     /// The scanner wants more than is there.
     starved: bool,
+    /// Something was read since it was last told that all responses are forwarded.
+    answers: bool,
     eof: bool,
     /// The stream did not end, it broke: what came ahead of that is forwarded first, as a network would.
     broken: Option<io::Error>,
@@ -110,6 +112,7 @@ impl<'a> Pump<'a> {
             flush: 0,
             end: 0,
             starved: true,
+            answers: false,
             eof: false,
             broken: None,
             fire: None,
@@ -237,6 +240,9 @@ impl<'a> Pump<'a> {
             return Err(self.broken.take().map_or(Exit::Eof, Exit::Broken));
         }
         if self.has_room() {
+            if self.line.is_empty() {
+                self.settle();
+            }
             if self.read() {
                 return Ok(None);
             }
@@ -280,6 +286,7 @@ impl<'a> Pump<'a> {
             Ok(n) => {
                 self.end += n;
                 self.starved = false;
+                self.answers = true;
                 if self.end == self.buffer.len() && self.buffer.len() < BUFFER {
                     self.buffer.resize(BUFFER, 0);
                 }
@@ -381,8 +388,16 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Tells the session that the last response has been forwarded whole. Only when nothing is left to be written.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.answers) && self.scanner.is_between_answers() {
+            super::lock(self.session).http.answered();
+        }
+    }
+
     /// Carries out what waited for all that was ahead to be written.
     async fn act(&mut self) -> Result<(), Exit> {
+        self.settle();
         self.shared.counters.add(&mut self.counts);
         if let Some((rules, detail)) = self.fire.take() {
             let (of_body, rest): (Vec<_>, Vec<_>) = rules

@@ -3,7 +3,9 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use sandbox::proxy::{Cut, Direction, Effect, Keep, Outcome, Protocol, Rule, RuleId, Truncation, Way};
+use sandbox::proxy::{
+    Cut, Direction, Effect, Keep, NOT_ANSWERED, Outcome, Protocol, Proxy, Rule, RuleId, Truncation, Way,
+};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -178,8 +180,40 @@ async fn a_request_can_be_stopped_before_it_reaches_the_site() {
     assert!(length().starts_with(&got), "at most the first answer came");
     assert_eq!(error, Some(ErrorKind::ConnectionReset));
     assert_eq!(proxy.stats().bytes_up, get("/length").len() as u64);
-    assert_eq!(proxy.fired(RuleId(1)).await.detail, "GET /chunked");
+    let detail = proxy.fired(RuleId(1)).await.detail;
+    assert!(detail.starts_with("GET /chunked; not answered whole: ") && detail.ends_with("GET /chunked"), "{detail}");
     proxy.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_tells_which_answers_its_client_did_not_get_whole() {
+    let lost = async |proxy: &Proxy| {
+        let detail = proxy.fired(RuleId(1)).await.detail;
+        detail.split_once(NOT_ANSWERED).map(|(_, requests)| requests.to_owned())
+    };
+    // Two answers that came whole, and then a request that is never sent on.
+    let rule = Rule::at("request#3".parse().unwrap(), Effect::Reset);
+    let proxy = proxy(site().await, Protocol::Http, vec![rule]).await;
+    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+    let expected = chunked() + &length();
+    client.write_all((get("/chunked") + &get("/length")).as_bytes()).await.unwrap();
+    let mut got = vec![0; expected.len()];
+    client.read_exact(&mut got).await.unwrap();
+    client.write_all(get("/length").as_bytes()).await.unwrap();
+    read_all(&mut client).await;
+    assert_eq!(lost(&proxy).await.as_deref(), Some("GET /length"));
+    proxy.close().await;
+
+    // Cut right behind an answer: it had come whole. In its middle: it had not.
+    for (moment, expected) in [("response#2:after", None), ("response#2:half", Some("GET /length GET /none"))] {
+        let rule = Rule::at(moment.parse().unwrap(), Effect::Reset);
+        let proxy = crate::support::proxy(site().await, Protocol::Http, vec![rule]).await;
+        let requests = [get("/chunked"), get("/length")].concat()
+            + if expected.is_some() { "GET /none HTTP/1.1\r\n\r\n" } else { "" };
+        ask(proxy.addr(), &requests).await;
+        assert_eq!(lost(&proxy).await.as_deref(), expected, "{moment}");
+        proxy.close().await;
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Bench;
 use crate::ab::calibrate::{self, SetFinding};
+use crate::ab::conditions;
 use crate::ab::judge::{of_set, whole_pairs};
 use crate::ab::{InSet, SetKind, judge};
 use crate::commands::Failure;
@@ -12,7 +13,7 @@ use crate::commands::session::{self, Session};
 use crate::faults::Fault;
 use crate::oracle::{OracleName, Verdict};
 use crate::report;
-use crate::stats::{Extension, Metric, Place, Side, turn};
+use crate::stats::{Extension, FEWEST_PAIRS, Metric, Place, Side, turn};
 use crate::trial::drive::{self, Progress as _};
 use crate::trial::plan::{Extras, Revision, TrialPlan};
 use crate::trial::record::{RunRecord, TrialRecord};
@@ -37,7 +38,16 @@ pub(super) async fn all(bench: &Bench, session: &Session, record: &mut RunRecord
         record.interrupted = true;
         return Ok(());
     };
-    let mut run = Run { bench, session, record, revisions: revisions? };
+    let revisions = revisions?;
+    let most = bench.spec.conditions.iter().filter_map(|name| conditions::find(name)).map(|c| c.events).max();
+    let mut beside = Vec::new();
+    for n in 1..most.unwrap_or(1) {
+        // Another seed is another meeting: neither races nor drivers are shared.
+        let mut scenario = bench.scenario.clone();
+        scenario.event.seed = scenario.event.seed.wrapping_add(1_000 + u64::from(n));
+        beside.extend(session::revisions(&scenario).await?.into_iter().take(1));
+    }
+    let mut run = Run { bench, session, record, revisions, beside, warm: false };
     let flow = run.sets().await?;
     record.interrupted = session.cancel.is_cancelled() && flow == Flow::Stop;
     Ok(())
@@ -48,6 +58,10 @@ struct Run<'a> {
     session: &'a Session,
     record: &'a mut RunRecord,
     revisions: Vec<Arc<Revision>>,
+    /// Whether a pair was made and dropped since the harness began.
+    warm: bool,
+    /// Events for the condition in which several are ingested at once.
+    beside: Vec<Arc<Revision>>,
 }
 
 impl Run<'_> {
@@ -57,6 +71,11 @@ impl Run<'_> {
         }
         if self.main().await? == Flow::Stop {
             return Ok(Flow::Stop);
+        }
+        for name in &self.bench.spec.conditions {
+            if self.condition(name).await? == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
         }
         for pair in 1..=self.bench.spec.error_pairs {
             if self.pair(&SetKind::Errors, pair).await? == Flow::Stop {
@@ -71,7 +90,9 @@ impl Run<'_> {
         let plan = Extension { pairs: self.bench.spec.pairs };
         loop {
             let have = whole_pairs(&self.record.trials, &SetKind::Main);
-            let open = have >= plan.pairs && judge(&self.bench.spec, &self.record.trials).is_open();
+            // Twice too few would still be too few.
+            let may_extend = plan.pairs.saturating_mul(2) as usize >= FEWEST_PAIRS;
+            let open = may_extend && have >= plan.pairs && judge(&self.bench.spec, &self.record.trials).is_open();
             let wanted = plan.wanted(have, open);
             if wanted <= have {
                 return Ok(Flow::Go);
@@ -79,15 +100,40 @@ impl Run<'_> {
             if have >= plan.pairs {
                 tracing::info!("inconclusive after {have} pairs: {wanted} in all");
             }
-            // The dropped pair is made anew by whoever goes on with an interrupted set: its caches are cold again.
-            let resumed = have > 0 && have < wanted && self.bench.resumed.is_some();
-            let first = if have == 0 || resumed { 0 } else { have + 1 };
-            for pair in first..=wanted {
+            // Whoever goes on with an interrupted set makes the dropped pair anew: its caches are cold again.
+            if have > 0 && !std::mem::replace(&mut self.warm, true) {
+                for place in turn(0) {
+                    if self.trial(&SetKind::Main, place).await? == Flow::Stop {
+                        return Ok(Flow::Stop);
+                    }
+                }
+            }
+            self.warm = true;
+            for pair in 0..=wanted {
                 if self.pair(&SetKind::Main, pair).await? == Flow::Stop {
                     return Ok(Flow::Stop);
                 }
             }
         }
+    }
+
+    /// The pairs of a condition, where it can be had here.
+    async fn condition(&mut self, name: &str) -> Result<Flow, Failure> {
+        let Some(condition) = conditions::find(name) else { return Ok(Flow::Go) };
+        let refused = match self.session.lab.server.postmaster() {
+            Err(why) if condition.load.one_core => Some(why.to_string()),
+            _ => None,
+        };
+        if let Some(why) = refused {
+            self.record.environment.remarks.push(format!("The condition `{name}` was not measured: {why}"));
+            return Ok(Flow::Go);
+        }
+        for pair in 1..=self.bench.spec.condition_pairs {
+            if self.pair(&SetKind::Condition(name.to_owned()), pair).await? == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
+        }
+        Ok(Flow::Go)
     }
 
     /// The sets of a calibration, of each effect in turn, so that what there is of an interrupted one speaks of all of them.
@@ -173,6 +219,14 @@ impl Run<'_> {
             races: u32::try_from(self.revisions.first().map_or(0, |r| r.order.len())).unwrap_or(u32::MAX),
             unwritten: Vec::new(),
         });
+        if let SetKind::Condition(name) = set
+            && let Some(condition) = conditions::find(name)
+        {
+            plan.network = condition.network(plan.network);
+            plan.load = condition.load;
+            let beside = condition.events.saturating_sub(1) as usize;
+            plan.beside = self.beside.iter().take(beside).cloned().collect();
+        }
         // Once for each side is enough of what takes time and tells the same every time.
         let counted = self.record.trials.iter().any(|t| {
             t.metrics.contains_key(&Metric::RoundTrips) && t.in_set.as_ref().is_some_and(|s| s.side == place.side)

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::session::{self, Common};
 use super::{Failure, INTERRUPTED};
+use crate::ab::conditions;
 use crate::ab::{ComparisonRecord, SideRecord, judge};
 use crate::clock::monotonic_us;
 use crate::quantity::Span;
@@ -61,6 +62,9 @@ pub struct Args {
     /// Add this to every answer of LiveRC
     #[arg(long, value_name = "TIME", help_heading = "Network")]
     liverc_latency: Option<Span>,
+    /// Measure under load conditions as well: latency, round trip, events at once, vacuum, other writers, one core
+    #[arg(long, conflicts_with = "calibrate")]
+    matrix: bool,
     /// Measure the method itself: false alarms of A against A, and how often an added effect is found
     #[arg(long, conflicts_with_all = ["b", "engine_b", "base", "untimed"])]
     calibrate: bool,
@@ -73,6 +77,9 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
 }
+
+/// Pairs under each load condition: the fewest that support an interval.
+const CONDITION_PAIRS: u32 = 6;
 
 /// Effects that a calibration adds to B's time, per mille.
 const ADDED_PER_MILLE: [u32; 3] = [50, 100, 200];
@@ -190,8 +197,11 @@ fn bench(args: &Args) -> Result<Bench, Failure> {
         strict: args.strict,
         error_pairs: scenario.criteria.as_ref().and_then(|c| c.error_rate).map_or(0, |rise| error_pairs(rise, races)),
         criteria: scenario.criteria.clone(),
-        conditions: Vec::new(),
-        condition_pairs: 0,
+        conditions: match args.matrix {
+            true => conditions::CONDITIONS.iter().map(|c| c.name.to_owned()).collect(),
+            false => Vec::new(),
+        },
+        condition_pairs: args.pairs.get().min(CONDITION_PAIRS),
         calibration: calibration(args),
         results: None,
     };

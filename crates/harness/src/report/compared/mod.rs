@@ -24,6 +24,9 @@ pub struct View<'a> {
     pub trials: usize,
 }
 
+/// Round trips for which times are predicted, ms.
+const PREDICTED_MS: [f64; 6] = [0.2, 0.5, 1.0, 3.0, 10.0, 30.0];
+
 /// What a comparison comes to, once every invariant held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conclusion {
@@ -173,6 +176,40 @@ impl<'a> View<'a> {
             Some(finding) => finding.to_string(),
             None => "not judged".to_owned(),
         }
+    }
+
+    /// What the fitted model predicts: a row per round-trip time with the time of A and B; empty without a model.
+    #[must_use]
+    pub fn predictions(&self) -> Vec<[String; 3]> {
+        let Some(model) = &self.results.model else { return Vec::new() };
+        PREDICTED_MS
+            .iter()
+            .map(|&ms| {
+                let of = |side| format::duration(model.time_us(side, ms * 1e3, 0.0));
+                [format!("{ms} ms to your database"), of(Side::A), of(Side::B)]
+            })
+            .collect()
+    }
+
+    /// The model and how far it can be trusted, in two sentences.
+    #[must_use]
+    pub fn model(&self) -> Option<String> {
+        let m = self.results.model.as_ref()?;
+        Some(format!(
+            "time = {} per statement + {} per kB of WAL + {} per page + round trips × {:.2} (A) or {:.2} (B) of the round-trip \
+             time + pages × {:.2} (A) or {:.2} (B) of LiveRC's latency. Fitted to {} measured times; it misses them by {} typically \
+             and {} at most.",
+            format::duration(m.statement_us),
+            format::duration(m.wal_byte_us * 1e3),
+            format::duration(m.page_us),
+            m.round_trip[0],
+            m.round_trip[1],
+            m.latency[0],
+            m.latency[1],
+            m.points,
+            format::share(m.typical),
+            format::share(m.worst)
+        ))
     }
 
     /// A calibration's level: name, sets, regressions found and confirmed, found at first, inconclusive, true share, change seen.

@@ -42,6 +42,12 @@ pub fn text(view: &View<'_>, colours: bool) -> String {
         }));
         table(&mut out, &rows, &[1, 2], colours);
     }
+    if let Some(model) = view.model() {
+        let mut rows = vec![["predicted event time", "A", "B"].map(str::to_owned)];
+        rows.extend(view.predictions());
+        table(&mut out, &rows, &[1, 2], colours);
+        let _ = writeln!(out, "{model}\n");
+    }
     out
 }
 

@@ -20,6 +20,7 @@ pub fn section(view: &View<'_>, plots: &[Plot]) -> Markup {
             @if !view.results.rows.is_empty() { (rows(view, &a, &b)) }
             @if let Some(seen) = view.sensitivity() { p class="note" { (seen) "." } }
             @if !view.results.conditions.is_empty() { (conditions(view, &a, &b)) }
+            @if let Some(model) = view.model() { (predictions(view, &model, &a, &b)) }
             (how(view))
         }
     }
@@ -131,6 +132,23 @@ fn conditions(view: &View<'_>, a: &str, b: &str) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn predictions(view: &View<'_>, model: &str, a: &str, b: &str) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Predicted event time" {
+            table {
+                caption { "Event time where nobody measured: predicted from the conditions above." }
+                thead { tr { th scope="col" { "Distance" } th scope="col" class="num" { (a) } th scope="col" class="num" { (b) } } }
+                tbody {
+                    @for [distance, of_a, of_b] in view.predictions() {
+                        tr { th scope="row" { (distance) } td class="num" { (of_a) } td class="num" { (of_b) } }
+                    }
+                }
+            }
+        }
+        p class="note" { (model) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use contract::ArmAction;
 use contract::feed::{Line, Record, StepReached};
+use contract::{ArmAction, Trigger};
 
 use super::{At, Faults, LOCK_FREE, Pending, State};
 use crate::clock::monotonic_us;
@@ -123,10 +123,17 @@ impl Faults<'_> {
     ) -> Result<(), Broken> {
         self.look().await?;
         let killed = ended.exit == Exit::Signal(9) && !timed_out;
-        let last = lines.iter().rev().find_map(|line| match &line.record {
-            Record::Step(step) => Some((line.t_us, step)),
-            _ => None,
-        });
+        // Not the last line: another thread may have told of a step of its own before the signal took effect.
+        let killed_at = |trigger: Trigger| {
+            lines.iter().rev().find_map(|line| match &line.record {
+                Record::Step(StepReached { name, occurrence, armed: Some(ArmAction::Kill), .. })
+                    if (*name, *occurrence) == (trigger.step, trigger.occurrence) =>
+                {
+                    Some(line.t_us)
+                }
+                _ => None,
+            })
+        };
         for slot in &mut self.slots {
             if let State::InForce(Proof::Memory(at_us)) = &slot.state
                 && let Some(limit) = engine.memory()
@@ -159,12 +166,8 @@ impl Faults<'_> {
                 (State::Waiting, At::Step(trigger))
                     if killed && slot.fault.action() == Action::Crash && slot.fault.may_strike(self.process) =>
                 {
-                    if let Some((at_us, StepReached { name, occurrence, armed: Some(ArmAction::Kill), .. })) = last
-                        && *name == trigger.step
-                        && *occurrence == trigger.occurrence
-                    {
-                        let evidence =
-                            format!("the process died of signal 9; the feed's last step is {trigger}, armed");
+                    if let Some(at_us) = killed_at(*trigger) {
+                        let evidence = format!("the process died of signal 9; its feed tells of {trigger}, armed");
                         slot.state = State::Fired(Fired { at_us, healed_us: None, evidence });
                     }
                 }

@@ -92,8 +92,8 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
     // Units whose COMMIT was acknowledged and whose own line has not come.
     let mut acknowledged = std::collections::BTreeSet::new();
     let mut told = feed::Changes::default();
-    // COMMIT was about to be sent, and what came of it was not told. Without steps nobody knows when it is.
-    let mut in_doubt = true;
+    // Units whose COMMIT was about to be sent, and of which nothing was told since. Several are written at once.
+    let mut in_doubt = std::collections::BTreeSet::new();
     let mut sample = |stage: Stage, us: u64| stages.entry(stage).or_default().record(us);
     for line in lines {
         match &line.record {
@@ -101,15 +101,21 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Step(step) => {
                 let seen = digest.steps.entry(step.name).or_default();
                 *seen = (*seen).max(step.occurrence);
-                in_doubt = match step.name {
-                    contract::Step::BeforeCommit => step.armed != Some(contract::ArmAction::Kill),
-                    contract::Step::AfterCommit => in_doubt,
-                    _ => false,
-                };
+                match step.name {
+                    // At *kill* the process ends before it sends anything.
+                    contract::Step::BeforeCommit if step.armed != Some(contract::ArmAction::Kill) => {
+                        in_doubt.insert(step.unit);
+                    }
+                    // Tried again: it was found not to have been committed.
+                    contract::Step::UnitBegun => {
+                        in_doubt.remove(&step.unit);
+                    }
+                    _ => {}
+                }
                 digest.last_step = Some(step.clone());
             }
             Record::Committed(committed) => {
-                in_doubt = false;
+                in_doubt.remove(&Some(committed.unit));
                 acknowledged.insert(committed.unit);
                 digest.committed.extend(committed.races.iter().map(|&race| (race, line.t_us)));
             }
@@ -144,7 +150,9 @@ pub fn digest(lines: &[Line], stages: &mut BTreeMap<Stage, Histogram>) -> Digest
             Record::Summary(summary) => digest.summary = Some((**summary).clone()),
         }
     }
-    digest.rows_told = (acknowledged.is_empty() && !in_doubt).then_some(told);
+    // Without steps nobody knows when it commits.
+    let all_told = acknowledged.is_empty() && in_doubt.is_empty() && !digest.steps.is_empty();
+    digest.rows_told = all_told.then_some(told);
     // A process that died right after COMMIT has told of the commit, not of the unit.
     digest.laps_committed += acknowledged.iter().filter_map(|unit| batched.get(unit)).sum::<u64>();
     // A batch that was under way when the process died has no line of its own.
@@ -211,7 +219,9 @@ mod tests {
         assert_eq!(of(&[&begun, &killed]).unwrap().laps.inserted, 0, "nothing was sent");
         assert_eq!(of(&[&begun, &before]), None, "nobody knows what came of it");
         assert_eq!(of(&[&begun, &before, committed]), None, "committed, and its rows not told");
-        assert_eq!(of(&[committed, unit]).unwrap().laps.inserted, 30);
+        let other = step("unit-begun", "").replace(r#""unit":1"#, r#""unit":2"#);
+        assert_eq!(of(&[&begun, &before, &other]), None, "another unit says nothing about this one");
+        assert_eq!(of(&[&begun, &before, &begun]).unwrap().laps.inserted, 0, "tried again");
         assert_eq!(of(&[]), None, "without steps nobody knows when it commits");
     }
 

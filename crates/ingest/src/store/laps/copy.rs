@@ -38,12 +38,12 @@ pub(super) async fn write(
     }
     stage(session).await?;
     session.copy_in("copying laps", INTO_STAGE, chunks(batch), mid_batch).await?;
-    merge(session, batch.rows).await
+    merge(session, batch).await
 }
 
 /// Makes the temporary table, once per connection, and empties it.
 async fn stage(session: &mut Session) -> Result<(), StoreError> {
-    const CREATE: &str = "CREATE TEMPORARY TABLE lap_stage (result_id bigint NOT NULL, number integer NOT NULL, \
+    const CREATE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS lap_stage (result_id bigint NOT NULL, number integer NOT NULL, \
          time_ms integer NOT NULL, position integer, pace_laps integer, pace_ms integer) ON COMMIT DELETE ROWS";
     let what = "making room for changed laps";
     if session.staged {
@@ -55,24 +55,28 @@ async fn stage(session: &mut Session) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn merge(session: &mut Session, rows: usize) -> Result<Counts, StoreError> {
+/// The results whose laps are merged are named: else the planner, who knows no more of them than that there is a temporary
+/// table, walks the whole index of a table of laps that is not very large.
+async fn merge(session: &mut Session, batch: &LapBatchRows<'_>) -> Result<Counts, StoreError> {
     const SQL: &str = "\
 WITH changed AS (
     UPDATE laps l SET time_ms = s.time_ms, position = s.position, pace_laps = s.pace_laps, pace_ms = s.pace_ms
-    FROM lap_stage s WHERE l.result_id = s.result_id AND l.number = s.number
+    FROM lap_stage s WHERE l.result_id = ANY ($1::bigint[]) AND l.result_id = s.result_id AND l.number = s.number
       AND (l.time_ms, l.position, l.pace_laps, l.pace_ms) IS DISTINCT FROM (s.time_ms, s.position, s.pace_laps, s.pace_ms)
     RETURNING 1
 ), added AS (
     INSERT INTO laps (result_id, number, time_ms, position, pace_laps, pace_ms)
     SELECT result_id, number, time_ms, position, pace_laps, pace_ms FROM lap_stage s
-    WHERE NOT EXISTS (SELECT FROM laps l WHERE l.result_id = s.result_id AND l.number = s.number)
+    WHERE NOT EXISTS (SELECT FROM laps l
+        WHERE l.result_id = ANY ($1::bigint[]) AND l.result_id = s.result_id AND l.number = s.number)
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed)";
     let what = "merging changed laps";
-    let row = session.row(what, SQL, args![]).await?;
+    let results: Vec<i64> = batch.runs.iter().map(|run| run.result).collect();
+    let row = session.row(what, SQL, args![results]).await?;
     let (inserted, updated) = (count(&row, 0, what)?, count(&row, 1, what)?);
-    let unchanged = (rows as u64).saturating_sub(inserted + updated);
+    let unchanged = (batch.rows as u64).saturating_sub(inserted + updated);
     Ok(Counts { inserted, updated, deleted: 0, unchanged })
 }
 

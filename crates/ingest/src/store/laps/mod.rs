@@ -13,7 +13,7 @@ use contract::Step;
 use contract::feed::{Batch, Counts, Record};
 
 use super::session::args;
-use super::unit::{UnitContext, UnitRace};
+use super::unit::{LAP_BYTES, UnitContext, UnitRace};
 use super::{Session, StoreError};
 use crate::model::Lap;
 use crate::probe::{At, micros};
@@ -60,12 +60,14 @@ fn columns(lap: &Lap) -> (i32, i32, Option<i32>, Option<i32>, Option<i32>) {
     )
 }
 
-/// Rows that a batch may have under these settings; the parameter limit caps multi-row INSERT.
+/// Rows that a batch may have under these settings: no more than the memory budget holds, though a race that passes it by
+/// itself is a unit; and the parameter limit caps multi-row INSERT.
 #[must_use]
 pub fn rows_per_batch(settings: &UnitSettings) -> usize {
+    let held = usize::try_from(settings.memory_budget / LAP_BYTES).unwrap_or(usize::MAX).max(1);
     let asked = match settings.lap_batch {
-        LapBatch::Auto => usize::MAX,
-        LapBatch::Rows(n) => n as usize,
+        LapBatch::Auto => held,
+        LapBatch::Rows(n) => held.min(n as usize),
     };
     match settings.write_path {
         WritePath::Insert => asked.min(MAX_PARAMETERS / COLUMNS),
@@ -196,5 +198,17 @@ mod tests {
         };
         assert_eq!(rows("insert"), 10_922);
         assert_eq!((rows("unnest"), rows("copy")), (50_000, 50_000));
+    }
+
+    #[test]
+    fn a_race_beyond_the_memory_budget_is_written_in_batches_that_are_not() {
+        let races = [UnitRace::new(race(1, 4, 1000), false).unwrap()];
+        for (batch, path) in [("auto", "copy"), ("1000000", "unnest"), ("auto", "insert")] {
+            let own = [("memory_budget", "176KiB"), ("lap_batch", batch), ("write_path", path)];
+            let settings = Settings::with(Profile::Fast, &own).unwrap().unit;
+            assert_eq!(rows_per_batch(&settings), 1024, "{path}");
+            let rows: Vec<_> = batches(&races, &settings).iter().map(|b| b.rows).collect();
+            assert_eq!(rows, [1024, 1024, 1024, 928], "{path}");
+        }
     }
 }

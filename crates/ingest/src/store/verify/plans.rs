@@ -57,7 +57,7 @@ const LOOKUPS: [(&str, &str); 18] = [
         "INSERT INTO laps (result_id, number, time_ms) VALUES (1, 1, 1) \
          ON CONFLICT (result_id, number) DO UPDATE SET time_ms = EXCLUDED.time_ms",
     ),
-    // event::check_fence
+    // event::begin_fenced
     ("ingest_events_pkey", "SELECT fence FROM ingest_events WHERE event_id = 1::bigint"),
     // checkpoint::read, checkpoint::write
     ("ingest_checkpoints_pkey", "SELECT state FROM ingest_checkpoints WHERE race_id = 1::bigint"),

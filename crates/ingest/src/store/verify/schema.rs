@@ -10,8 +10,19 @@ use super::super::{Session, StoreError};
 use super::{Book, Check};
 
 /// Every table.
-const TABLES: [&str; 9] =
-    ["tracks", "events", "drivers", "entries", "races", "results", "laps", "ingest_events", "ingest_checkpoints"];
+const TABLES: [&str; 11] = [
+    "tracks",
+    "events",
+    "drivers",
+    "entries",
+    "races",
+    "results",
+    "laps",
+    "ingest_events",
+    "ingest_checkpoints",
+    "ingest_jobs",
+    "ingest_requests",
+];
 
 /// An index that the engine relies on.
 struct Index {
@@ -20,17 +31,23 @@ struct Index {
     /// Names a conflict, so nothing less than a plain unique index will do.
     unique: bool,
     columns: &'static str,
+    /// Of an index on part of the table: which. Only that it is one is looked at, as its text differs between versions.
+    part: Option<&'static str>,
 }
 
 const fn key(table: &'static str, name: &'static str, columns: &'static str) -> Index {
-    Index { table, name, unique: true, columns }
+    Index { table, name, unique: true, columns, part: None }
 }
 
 const fn lookup(table: &'static str, name: &'static str, columns: &'static str) -> Index {
-    Index { table, name, unique: false, columns }
+    Index { table, name, unique: false, columns, part: None }
 }
 
-const INDEXES: [Index; 12] = [
+const fn part(name: &'static str, unique: bool, columns: &'static str, part: &'static str) -> Index {
+    Index { table: "ingest_jobs", name, unique, columns, part: Some(part) }
+}
+
+const INDEXES: [Index; 19] = [
     key("tracks", "tracks_pkey", "slug"),
     key("events", "events_pkey", "id"),
     key("drivers", "drivers_pkey", "id"),
@@ -43,11 +60,18 @@ const INDEXES: [Index; 12] = [
     key("ingest_events", "ingest_events_pkey", "event_id"),
     key("ingest_checkpoints", "ingest_checkpoints_pkey", "race_id"),
     lookup("ingest_checkpoints", "ingest_checkpoints_event_id", "event_id"),
+    key("ingest_jobs", "ingest_jobs_pkey", "id"),
+    lookup("ingest_jobs", "ingest_jobs_event_id", "event_id, id"),
+    key("ingest_requests", "ingest_requests_pkey", "key"),
+    lookup("ingest_requests", "ingest_requests_job_id", "job_id"),
+    part("ingest_jobs_live", true, "event_id", "state IN ('queued', 'running')"),
+    part("ingest_jobs_queued", false, "due_at, id", "state = 'queued'"),
+    part("ingest_jobs_running", false, "lease_until", "state = 'running'"),
 ];
 
 /// A foreign key with its definition as `pg_get_constraintdef` has it, or a check, whose text differs between versions
 /// of PostgreSQL.
-const CONSTRAINTS: [(&str, &str, Option<&str>); 11] = [
+const CONSTRAINTS: [(&str, &str, Option<&str>); 13] = [
     ("events", "events_track_fkey", Some("FOREIGN KEY (track) REFERENCES tracks(slug)")),
     ("events", "events_ingest_depth_check", None),
     ("entries", "entries_event_id_fkey", Some("FOREIGN KEY (event_id) REFERENCES events(id) ON DELETE CASCADE")),
@@ -63,6 +87,12 @@ const CONSTRAINTS: [(&str, &str, Option<&str>); 11] = [
         Some("FOREIGN KEY (event_id) REFERENCES events(id) ON DELETE CASCADE"),
     ),
     ("ingest_checkpoints", "ingest_checkpoints_state_check", None),
+    ("ingest_jobs", "ingest_jobs_state_check", None),
+    (
+        "ingest_requests",
+        "ingest_requests_job_id_fkey",
+        Some("FOREIGN KEY (job_id) REFERENCES ingest_jobs(id) ON DELETE CASCADE"),
+    ),
 ];
 
 /// Looks for every table. `false`: some are missing.
@@ -84,6 +114,7 @@ struct FoundIndex {
     unique: bool,
     btree: bool,
     plain: bool,
+    partial: bool,
     valid: bool,
 }
 
@@ -94,8 +125,8 @@ pub(super) async fn indexes(session: &mut Session, book: &mut Book) -> Result<Ha
 SELECT x.indrelid::regclass::text, c.relname::text,
        coalesce((SELECT string_agg(a.attname, ', ' ORDER BY k.nth) FROM unnest(x.indkey) WITH ORDINALITY AS k (attnum, nth)
         LEFT JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.nth <= x.indnkeyatts), ''),
-       x.indisunique, m.amname = 'btree', x.indpred IS NULL AND x.indexprs IS NULL AND x.indimmediate,
-       x.indisvalid AND x.indisready AND x.indislive
+       x.indisunique, m.amname = 'btree', x.indexprs IS NULL AND x.indimmediate,
+       x.indisvalid AND x.indisready AND x.indislive, x.indpred IS NOT NULL
 FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am m ON m.oid = c.relam
 WHERE x.indrelid = ANY (ARRAY(SELECT to_regclass(t) FROM unnest($1::text[]) AS w (t))::oid[])";
     let what = "looking at the indexes";
@@ -109,6 +140,7 @@ WHERE x.indrelid = ANY (ARRAY(SELECT to_regclass(t) FROM unnest($1::text[]) AS w
                 btree: row.try_get(4)?,
                 plain: row.try_get(5)?,
                 valid: row.try_get(6)?,
+                partial: row.try_get(7)?,
             };
             Ok((key, index))
         };
@@ -118,17 +150,31 @@ WHERE x.indrelid = ANY (ARRAY(SELECT to_regclass(t) FROM unnest($1::text[]) AS w
     let mut sound = HashSet::new();
     for index in &INDEXES {
         book.looked.indexes += 1;
-        let Index { table, name, unique, columns } = *index;
+        let Index { table, name, unique, columns, part } = *index;
         let place = format!("index {name} on {table}");
-        let make = if unique {
+        let make = if let Some(part) = part {
+            let kind = if unique { "UNIQUE INDEX" } else { "INDEX" };
+            format!("make it again: CREATE {kind} {name} ON {table} ({columns}) WHERE {part}")
+        } else if unique {
             format!("make it again: ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({columns})")
         } else {
             format!("make it again: CREATE INDEX {name} ON {table} ({columns})")
         };
         match found.get(&(table.to_owned(), name.to_owned())) {
             None => book.find(Check::IndexMissing, place, 1, format!("there is no index {name}"), &make),
-            Some(f) if f.columns != columns || (unique && !f.unique) || !f.btree || !f.plain => {
-                let kind = if unique { "a plain unique" } else { "a plain" };
+            Some(f)
+                if f.columns != columns
+                    || (unique && !f.unique)
+                    || !f.btree
+                    || !f.plain
+                    || f.partial != part.is_some() =>
+            {
+                let kind = match (part.is_some(), unique) {
+                    (false, true) => "a plain unique",
+                    (false, false) => "a plain",
+                    (true, true) => "a partial unique",
+                    (true, false) => "a partial",
+                };
                 let told =
                     format!("it should be {kind} btree index on ({columns}), and is not; it has ({})", f.columns);
                 book.find(Check::IndexDifferent, place, 1, told, &format!("drop it and {make}"));

@@ -21,6 +21,20 @@ struct Exchange {
 #[derive(Debug, Default)]
 pub(in super::super) struct Session {
     owed: VecDeque<Exchange>,
+    /// The request whose response is on its way to the client.
+    answering: Option<String>,
+}
+
+impl Session {
+    /// The response that was on its way has been forwarded whole.
+    pub(in super::super) fn answered(&mut self) {
+        self.answering = None;
+    }
+
+    /// Requests whose response the client did not get whole.
+    pub(in super::super) fn not_answered(&self) -> impl Iterator<Item = &str> {
+        self.answering.iter().chain(self.owed.iter().map(|exchange| &exchange.said)).map(String::as_str)
+    }
 }
 
 /// A message behind its head.
@@ -33,6 +47,8 @@ struct Message {
     until_half: Option<u64>,
     after: Vec<Arc<Installed>>,
     said: String,
+    /// Its end was seen.
+    over: bool,
 }
 
 impl Message {
@@ -42,7 +58,15 @@ impl Message {
             Body::Length(n) => Some(n / 2),
             _ => Some(0),
         };
-        Self { head, body, half: take(hits, Phase::Half), until_half, after: take(hits, Phase::After), said }
+        Self {
+            head,
+            body,
+            half: take(hits, Phase::Half),
+            until_half,
+            after: take(hits, Phase::After),
+            said,
+            over: false,
+        }
     }
 
     /// The next step; none: the message is over.
@@ -80,7 +104,10 @@ impl Message {
                 Some(Step::Pass { bytes: usize::try_from(bytes).unwrap_or(there), body: true })
             }
             Part::End if self.after.is_empty() => None,
-            Part::End => Some(Step::Fire(std::mem::take(&mut self.after), self.said.clone())),
+            Part::End => {
+                self.over = true;
+                Some(Step::Fire(std::mem::take(&mut self.after), self.said.clone()))
+            }
         }
     }
 }
@@ -150,6 +177,11 @@ pub(in super::super) struct Down {
 impl Down {
     pub(super) fn truncate(&mut self, rule: &Arc<Installed>) {
         self.cut_next = Some(Arc::clone(rule));
+    }
+
+    /// Whether all that came has been seen to the end of a response.
+    pub(super) fn is_between_answers(&self) -> bool {
+        self.truncating.is_none() && self.message.as_ref().is_none_or(|message| message.over)
     }
 
     pub(super) fn finish(&mut self) {
@@ -230,6 +262,7 @@ impl Down {
             .owed
             .pop_front()
             .map_or((false, Vec::new(), String::new()), |x| (x.head_only, x.hits, x.said));
+        cx.session.http.answering = Some(said.clone());
         let said = format!("{status} to {said}");
         let body = if head_only || status == 204 || status == 304 {
             Body::Over

@@ -92,6 +92,11 @@ impl Scanner {
         }
     }
 
+    /// Whether it reads responses and has seen the last one to its end.
+    pub(super) fn is_between_answers(&self) -> bool {
+        matches!(self, Self::HttpDown(scanner) if scanner.is_between_answers())
+    }
+
     /// From now on this response's body is cut short, as the rule says.
     pub(super) fn truncate(&mut self, rule: &Arc<Installed>) {
         if let Self::HttpDown(scanner) = self {
