@@ -21,7 +21,7 @@ pub const COUNTED: [Metric; 7] = [
 
 /// Floor of a time that is a ratio to a reference COPY and compared with an earlier run's: `docs/gate.md` says how it was
 /// found. Within one run it is that of [`Floor::of`].
-pub const REFERENCE_FLOOR: Floor = Floor(0.25);
+pub const REFERENCE_FLOOR: Floor = Floor(0.5);
 
 /// What came of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -53,14 +53,14 @@ fn a_statement_per_race_fails_and_is_named() {
 
 #[test]
 fn slower_writing_fails_with_its_interval_and_stage() {
-    let build = Build { time: 1.4, ..SAME };
+    let build = Build { time: 1.8, ..SAME };
     let (time, baseline) = by_reference();
     let (run, gate) = gated(time, baseline, build);
     let judged = verdict(&run, &gate);
     assert_eq!((judged.exit, found(&judged, Metric::WriteStage)), (1, CheckVerdict::Regression));
     let shown = text(&run, &gate, &judged, None, false);
     assert!(shown.contains("write stage / reference COPY: "), "{shown}");
-    assert!(shown.contains("  lap batch: +4"), "{shown}");
+    assert!(shown.contains("  lap batch: +8"), "{shown}");
     let (run, gate) = gated(TimeBy::BaseBuild, None, Build { time: 1.2, ..SAME });
     let judged = verdict(&run, &gate);
     assert_eq!((judged.exit, found(&judged, Metric::EventTime)), (1, CheckVerdict::Regression));

@@ -21,8 +21,11 @@ use crate::trial::record::RunRecord;
 /// Pairs of a set.
 const PAIRS: u32 = 10;
 
+/// Pairs of a set in which a reference COPY takes the place of a base build: shorter ones, that scatter more.
+const REFERENCE_PAIRS: u32 = 20;
+
 /// Pairs that a baseline is made of: later runs are compared with its interval, so it is a narrower one.
-const BASELINE_PAIRS: u32 = 20;
+const BASELINE_PAIRS: u32 = 40;
 
 /// Trials of a set, besides the first, where no times are compared: counts do not scatter.
 const TRIALS: u32 = 2;
@@ -163,7 +166,8 @@ fn header(
     let pairs = match time {
         TimeBy::NotJudged { .. } => TRIALS,
         TimeBy::Reference if baseline.is_none() => args.pairs.unwrap_or(BASELINE_PAIRS),
-        TimeBy::Reference | TimeBy::BaseBuild => args.pairs.unwrap_or(PAIRS),
+        TimeBy::Reference => args.pairs.unwrap_or(REFERENCE_PAIRS),
+        TimeBy::BaseBuild => args.pairs.unwrap_or(PAIRS),
     };
     GateRecord {
         baseline_name: name,
