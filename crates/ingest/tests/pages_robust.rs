@@ -84,7 +84,7 @@ fn a_page_that_nests_for_ever_is_refused_at_once() {
 /// Found by fuzzing: each of these took the square of its length, minutes for a page of 1 MB.
 #[test]
 fn a_script_that_goes_on_for_ever_is_read_in_one_go() {
-    for piece in ["//\n", "(1/8 ", "\\'", "\\\"", "\\`", "/ ", "'\n", "\\'\\\n"] {
+    for piece in ["//\n", "(1/8 ", "\\'", "\\\"", "\\`", "/ ", "'\n", "\\'\\\n", "racerLaps "] {
         let line = piece.repeat(1_000_000 / piece.len());
         let opened = match piece {
             "\\\"" => "\"",

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::error::PageError;
 
 /// Deepest nesting.
-const DEEPEST: usize = 200;
+const DEEPEST: usize = 64;
 /// Most tags, comments and declarations.
 const MOST: usize = 300_000;
 /// Longest tag, bytes.

@@ -44,11 +44,14 @@ pub(crate) struct Scanner<'a> {
     /// Up to where no `'`, no `"` and no backtick opens anything that is closed. What is found out once is not found out
     /// again at each further quote, which would cost the square of their number.
     unclosed: [usize; 3],
+    /// Where the next word that is looked for, quote and slash are, as far as known; each is looked for again only when it
+    /// has been passed.
+    ahead: [Option<usize>; 3],
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str, base: usize) -> Self {
-        Self { text, pos: 0, base, stopped: 0, unclosed: [0; 3] }
+        Self { text, pos: 0, base, stopped: 0, unclosed: [0; 3], ahead: [None; 3] }
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -356,18 +359,17 @@ impl<'a> Scanner<'a> {
         Err(self.fail("a template string is not closed"))
     }
 
-    /// Steps over code up to the next place where `word` stands as code: not in a string, comment or regular
+    /// Steps over code up to the next place where `word` (the same in every call) stands as code: not in a string, comment or regular
     /// expression, nor as a part of a longer name. False at the end of the script.
     pub(crate) fn find_word(&mut self, word: &str) -> Result<bool, PageError> {
         let finder = memchr::memmem::Finder::new(word);
-        // Each is looked for again only when it has been passed: a line of slashes must not cost its square.
-        let (mut word_at, mut quote_at, mut slash_at) = (None, None, None);
         loop {
             let text = self.bytes();
             let next = |known: Option<usize>, find: &dyn Fn(&[u8]) -> Option<usize>| match known {
                 Some(at) if at >= self.pos => at,
                 _ => find(text.get(self.pos..).unwrap_or_default()).map_or(usize::MAX, |at| at + self.pos),
             };
+            let [word_at, quote_at, slash_at] = self.ahead;
             let word_now = next(word_at, &|rest| finder.find(rest));
             if word_now == usize::MAX {
                 self.pos = self.text.len();
@@ -375,7 +377,7 @@ impl<'a> Scanner<'a> {
             }
             let quote_now = next(quote_at, &|rest| memchr::memchr3(b'\'', b'"', b'`', rest));
             let slash_now = next(slash_at, &|rest| memchr::memchr(b'/', rest));
-            (word_at, quote_at, slash_at) = (Some(word_now), Some(quote_now), Some(slash_now));
+            self.ahead = [Some(word_now), Some(quote_now), Some(slash_now)];
             let special = quote_now.min(slash_now);
             if word_now < special {
                 self.pos = word_now;
