@@ -61,7 +61,8 @@ pub fn main(args: Args) -> Result<u8, Failure> {
     let (scenario, options) = resolve(&args)?;
     let engine = session::engine(&scenario)?;
     let name = format!("sweep-{}", scenario.name);
-    let ended = session::run(&args.common, engine, &name, async |session| {
+    let common = args.common.pinned(scenario.postgres);
+    let ended = session::run(&common, engine, &name, async |session| {
         session.directory(&name)?;
         let mut record = session::header(&scenario, session);
         record.search = Some(blank(Verb::Sweep, options.jobs));

@@ -109,7 +109,8 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
     };
     let name = format!("{} {} {}", bench.scenario.name, bench.spec.a.label, bench.spec.b.label);
     let engine = bench.sides[1].engine.clone();
-    let done = session::run(&args.common, engine, &name, async |session| {
+    let common = args.common.pinned(bench.scenario.postgres);
+    let done = session::run(&common, engine, &name, async |session| {
         let mut record = match &bench.resumed {
             Some((record, dir)) => {
                 resume::same_environment(record, &session.environment)?;
