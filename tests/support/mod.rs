@@ -35,6 +35,10 @@ impl Reports {
 pub fn harness(args: &[&str]) -> assert_cmd::Command {
     let mut command = assert_cmd::Command::cargo_bin("harness").unwrap();
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).args(args);
+    if sandbox::postgres::memory().is_some() {
+        // What is tested does not depend on the disk, and most of a test's time would be spent on it.
+        command.env("HARNESS_POSTGRES_DATA", "memory");
+    }
     command
 }
 

@@ -46,9 +46,6 @@ const MEMORY: &str = "memory";
 /// Linux's file system in memory that every process may use.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Room that a server's data are given in memory, bytes: a log of the default size and some trials.
-const ROOM: u64 = 2_000_000_000;
-
 impl Common {
     /// The flags, with what the scenario asks for where they say nothing.
     #[must_use]
@@ -81,8 +78,7 @@ impl Common {
 
 /// Whether the file system in memory is there and has room.
 fn room_in_memory() -> bool {
-    let found = nix::sys::statvfs::statvfs(SHARED_MEMORY);
-    found.is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() >= ROOM)
+    sandbox::postgres::memory().is_some()
 }
 
 /// A run that is under way.

@@ -199,9 +199,13 @@ impl Liverc {
         const ON_ITS_WAY_US: u64 = 1_000_000;
         let mut state = self.shared.lock();
         let until_us = at_us + ON_ITS_WAY_US;
-        let is = |r: &&mut Recorded| r.whole && r.at_us <= until_us && r.page.is_some_and(|p| p.to_string() == path);
-        if let Some(request) = state.requests.iter_mut().rev().find(is) {
-            request.whole = false;
+        let is = |r: &Recorded| r.whole && r.page.is_some_and(|p| p.to_string() == path);
+        // The last one before the cut: a later one is the same page asked for again.
+        let requests = &mut state.requests;
+        let before = requests.iter().rposition(|r| r.at_us <= at_us && is(r));
+        let found = before.or_else(|| requests.iter().position(|r| r.at_us > at_us && r.at_us <= until_us && is(r)));
+        if let Some(index) = found {
+            requests[index].whole = false;
         }
     }
 
@@ -441,6 +445,21 @@ mod tests {
         assert_eq!((race.ingestion, race.attempt, race.requests, race.whole), (1, 2, 2, 2));
         assert_eq!(seen.pages.iter().find(|p| p.path.ends_with("id=9")).unwrap().whole, 0);
         assert_eq!(mock.take_observation().requests, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_answer_that_was_cut_is_the_one_before_the_cut() {
+        let mock = Liverc::start().await.unwrap();
+        mock.serve(1, vec![2], Arc::new(|page| Some(format!("page {page:?}")))).await;
+        let path = "/results/?p=view_race_result&id=2";
+        assert_eq!(get(&mock, path).await.0, 200);
+        let cut_us = crate::clock::monotonic_us();
+        // Within the second in which a request may be on its way still.
+        mock.set_phase(1, 0);
+        assert_eq!(get(&mock, path).await.0, 200);
+        mock.answer_was_cut(path, cut_us);
+        let whole: Vec<_> = mock.take_observation().pages.iter().map(|p| (p.ingestion, p.whole)).collect();
+        assert_eq!(whole, [(0, 0), (1, 1)]);
     }
 
     #[test]

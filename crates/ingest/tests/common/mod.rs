@@ -26,7 +26,7 @@ pub struct Db {
 pub async fn database() -> Db {
     let templates = TEMPLATES
         .get_or_init(|| async {
-            let server = Server::obtain(&Choice::local_first(), &Options::default()).await.unwrap();
+            let server = Server::obtain(&Choice::local_first(), &in_memory(Options::default())).await.unwrap();
             Templates::new(Arc::new(server))
         })
         .await;
@@ -37,6 +37,12 @@ pub async fn database() -> Db {
 pub async fn database_on(options: &Options) -> Db {
     let server = Server::obtain(&Choice::local_first(), options).await.unwrap();
     database_of(&Templates::new(Arc::new(server))).await
+}
+
+/// With the data in memory, where that has room: what is tested does not depend on the disk, and most of a test's time
+/// would be spent on it.
+fn in_memory(options: Options) -> Options {
+    Options { temporary: sandbox::postgres::memory(), ..options }
 }
 
 async fn database_of(templates: &Templates) -> Db {

@@ -189,7 +189,8 @@ fn servers_without_owner(found: &mut Vec<Leftover>) {
 }
 
 fn temporary_directories() -> Vec<PathBuf> {
-    let mut directories = vec![std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+    let mut directories = vec![std::env::temp_dir()];
+    directories.extend(["/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from));
     directories = directories.iter().filter_map(|path| path.canonicalize().ok()).collect();
     directories.sort();
     directories.dedup();

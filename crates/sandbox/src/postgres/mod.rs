@@ -34,7 +34,7 @@ pub use docker::{DEFAULT_IMAGE, Docker, LOCAL_IMAGE};
 pub use error::{Error, Unsupported};
 pub use facts::Facts;
 pub use figures::{Cpu, Lsn, Measured, Meter, Peak, Used, wal_position};
-pub use local::{Binaries, Local};
+pub use local::{Binaries, Local, memory};
 pub use remote::Remote;
 pub use server::{Options, Server};
 pub use templates::{DATABASE_PREFIX, Database, Template, Templates};

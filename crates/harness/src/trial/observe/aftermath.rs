@@ -40,6 +40,9 @@ async fn look(pool: &PgPool, engine_role: &str) -> sqlx::Result<Aftermath> {
     .fetch_one(pool)
     .await?;
     let n = |v: i64| u64::try_from(v).unwrap_or(0);
+    // A session drops its temporary tables as it ends. Those of none are what a killed server leaves in its catalogue,
+    // until autovacuum comes by.
+    let temporary_tables = if connections == 0 { 0 } else { temporary_tables };
     Ok(Aftermath {
         observed: true,
         advisory_locks: n(advisory_locks),

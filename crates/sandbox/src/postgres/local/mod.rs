@@ -23,6 +23,7 @@ use family::{family_after, kill_family};
 use home::Home;
 use standby::Standby;
 use user::RunAs;
+pub use user::memory;
 
 use super::backend::{Backend, Down, FailedOver, Kind, Ready, Replication, Stopped};
 use super::capability::{Capabilities, Capability};

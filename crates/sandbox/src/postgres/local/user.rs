@@ -70,6 +70,20 @@ impl RunAs {
     }
 }
 
+/// Room that a server's data are given in memory, bytes: a log of the default size and some databases.
+const ROOM: u64 = 2_000_000_000;
+
+/// The machine's file system in memory, where it is there and has room for a server's data (2 GB): no commit waits for a
+/// disk there. For [`Options::temporary`](super::super::Options::temporary).
+#[must_use]
+pub fn memory() -> Option<PathBuf> {
+    let found = nix::sys::statvfs::statvfs(SHARED_MEMORY).ok()?;
+    (found.blocks_available() * found.fragment_size() >= ROOM).then(|| SHARED_MEMORY.into())
+}
+
+/// Linux's file system in memory that every process may use.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// A directory for temporary files that the server's user can search all the way down to: `wanted` if given, else the
 /// system's, else `/tmp` or `/var/tmp` (root's own `TMPDIR` is often private).
 pub(super) fn temporary_parent(run_as: Option<RunAs>, wanted: Option<&Path>) -> Result<PathBuf, Error> {
