@@ -42,9 +42,19 @@ async fn a_server_starts_tells_what_it_is_and_leaves_nothing() {
 async fn dropping_a_server_ends_it() {
     let server = local().await;
     let directory: String = scalar(server.admin_url(), DATA).await;
+    let lock_file = std::fs::read_to_string(Path::new(&directory).join("postmaster.pid")).unwrap();
+    let segment = lock_file.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    assert!(shared_memory().contains(&segment), "{segment}");
     drop(server);
     assert_eq!(alive_under(&directory), Vec::<i32>::new());
     assert!(!Path::new(&directory).parent().unwrap().exists());
+    assert!(!shared_memory().contains(&segment), "killed, it could not take its segment with it");
+}
+
+/// Numbers of the System V segments that there are.
+fn shared_memory() -> Vec<String> {
+    let listed = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    listed.lines().skip(1).filter_map(|line| Some(line.split_whitespace().nth(1)?.to_owned())).collect()
 }
 
 #[tokio::test]

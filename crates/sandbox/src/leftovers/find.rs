@@ -284,7 +284,10 @@ async fn remove(leftover: &Leftover) -> Result<(), String> {
         Leftover::Mount(path) => unmount(path).map_err(words),
         // A group has files that nobody can remove; they go with it.
         Leftover::Group(path) => fs::remove_dir(path).or_else(absent_is_fine).map_err(words),
-        Leftover::Directory(path) => fs::remove_dir_all(path).or_else(absent_is_fine).map_err(words),
+        Leftover::Directory(path) => {
+            crate::postgres::shared_memory::release(path);
+            fs::remove_dir_all(path).or_else(absent_is_fine).map_err(words)
+        }
         Leftover::Record(path) => fs::remove_file(path).or_else(absent_is_fine).map_err(words),
         Leftover::Database { server, name } => {
             let mut connection = connect(server).await.map_err(|error| error.to_string())?;

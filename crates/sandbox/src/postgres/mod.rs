@@ -20,6 +20,7 @@ pub(crate) mod local;
 mod port;
 mod remote;
 mod server;
+pub(crate) mod shared_memory;
 pub(crate) mod templates;
 mod url;
 mod watchdog;

@@ -108,6 +108,7 @@ impl Home {
 
 /// Tries again where a process that is about to end made a file in between.
 fn remove_tree(directory: &Path) -> io::Result<()> {
+    crate::postgres::shared_memory::release(directory);
     for _ in 0..50 {
         match fs::remove_dir_all(directory) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {

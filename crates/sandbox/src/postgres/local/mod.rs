@@ -296,6 +296,8 @@ pub(in crate::postgres) fn settings(options: &Options) -> Vec<(String, String)> 
         ("shared_preload_libraries", "pg_stat_statements".to_owned()),
         ("logging_collector", "off".to_owned()),
         ("log_line_prefix", "%m [%p] %q%u@%d ".to_owned()),
+        // In the data directory, where it goes with the rest: a killed server would leave it in /dev/shm.
+        ("dynamic_shared_memory_type", "mmap".to_owned()),
         ("timezone", "UTC".to_owned()),
         ("log_timezone", "UTC".to_owned()),
     ];
