@@ -54,8 +54,9 @@ pub fn serve(matches: &ArgMatches) -> Result<u8, Failure> {
         });
         let parts = Parts { queue: queue.clone(), signals, workers, metrics, limits, token };
         server::serve(listener, parts, stop).await;
-        let _ = working.await;
+        let ended = working.await;
         queue.close().await;
+        ended.map_err(|e| Failure::Other(format!("the workers did not end well: {e}")))?;
         Ok(exit::COMPLETE)
     })
 }
