@@ -60,6 +60,42 @@ fn server() -> SocketAddr {
     addr
 }
 
+/// The least that a forwarder can cost: it reads and writes, and does nothing else. Blocking, a thread a direction; or one thread
+/// that never sleeps.
+fn forwarder(upstream: SocketAddr, never_sleeps: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        let (client, _) = listener.accept().expect("a connection");
+        let server = TcpStream::connect(upstream).expect("the server");
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).expect("TCP_NODELAY");
+            stream.set_nonblocking(never_sleeps).expect("O_NONBLOCK");
+        }
+        let mut buffer = vec![0; 256 * 1024];
+        let mut pass = |mut from: &TcpStream, mut to: &TcpStream| match from.read(&mut buffer) {
+            Ok(0) => false,
+            Ok(n) => to.write_all(&buffer[..n]).is_ok(),
+            Err(e) => e.kind() == std::io::ErrorKind::WouldBlock,
+        };
+        if never_sleeps {
+            while pass(&client, &server) && pass(&server, &client) {}
+            return;
+        }
+        let (from, to) = (server.try_clone().expect("a descriptor"), client.try_clone().expect("a descriptor"));
+        thread::spawn(move || {
+            let mut buffer = vec![0; 256 * 1024];
+            while let Ok(n @ 1..) = (&from).read(&mut buffer) {
+                if (&to).write_all(&buffer[..n]).is_err() {
+                    break;
+                }
+            }
+        });
+        while pass(&client, &server) {}
+    });
+    addr
+}
+
 struct Client {
     stream: TcpStream,
     copy: Vec<u8>,
@@ -156,6 +192,13 @@ fn main() {
     let (a, b) = pairs(10_000, || micros(direct.round_trip()), || micros(proxied.round_trip()));
     println!("round trip (median): direct {a:.1} us, proxy {b:.1} us, added {:.1} us", b - a);
     println!("  at most {MOST_ADDED_US} us added: {}", verdict(b - a <= MOST_ADDED_US));
+
+    // What no proxy can go below: what the kernel takes to move the bytes once more, with and without sleeping.
+    for (name, never_sleeps) in [("two blocking threads", false), ("a thread that never sleeps", true)] {
+        let mut least = Client::connect(forwarder(upstream, never_sleeps));
+        let (a, b) = pairs(10_000, || micros(direct.round_trip()), || micros(least.round_trip()));
+        println!("round trip (median) through {name} that forward and do nothing else: added {:.1} us", b - a);
+    }
 
     // What a rule adds against what it says: half a millisecond each way is no whole one.
     let slow = start(vec![Rule::always(Effect::rtt(Duration::from_millis(1)))]);

@@ -69,7 +69,7 @@ fn a_faster_side_is_an_improvement_and_a_slower_one_a_regression_that_says_why()
     let results = judge(&spec(), &trials(10, 1.3, 3_176.0));
     let against = results.against();
     assert_eq!(against.len(), 2, "{against:?}");
-    assert!(against[0].contains("event time") && against[0].contains("+30 %") && against[0].contains("floor 10.0 %"));
+    assert!(against[0].contains("event time") && against[0].contains("+30 %") && against[0].contains("floor 5.0 %"));
     assert!(against[1].contains("statements 3,175 → 3,176"), "one statement more is one too many: {against:?}");
 }
 

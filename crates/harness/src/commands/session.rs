@@ -168,15 +168,28 @@ pub fn run<T>(
         let mut session = Session { lab, environment, bar, cancel, started_at, started_us };
         let outcome = work(&mut session).await;
         session.bar.finish();
-        if let Err(error) = session.lab.server.dispose().await {
-            tracing::warn!(%error, "the server left something behind");
-        }
+        end(&session).await;
         outcome.map(Some)
     });
     // After Ctrl-C an event may still be in the making: it is not waited for longer than this.
     // A thread that is still making the server's files cleans up after itself when it is let finish.
     runtime.shutdown_timeout(std::time::Duration::from_secs(10));
     outcome
+}
+
+/// Ends the server, or says how to get at it where it is kept.
+async fn end(session: &Session) {
+    let server = &session.lab.server;
+    let kept = session.lab.databases.kept();
+    if !kept.is_empty() {
+        match server.keep().await {
+            Ok(how) => return eprintln!("{how}\nDatabases that were kept on it: {}", kept.join(", ")),
+            Err(error) => tracing::error!(%error, "the server could not be kept, its databases are gone with it"),
+        }
+    }
+    if let Err(error) = server.dispose().await {
+        tracing::warn!(%error, "the server left something behind");
+    }
 }
 
 /// Reads a scenario by name or path and changes it as flags ask.

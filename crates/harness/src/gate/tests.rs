@@ -225,3 +225,19 @@ fn a_baseline_reads_back_and_a_bad_one_says_what_to_do() {
     let empty = Baseline { counts: std::collections::BTreeMap::new(), ..baseline };
     assert!(error(&empty.text().unwrap()).contains("holds no counts"));
 }
+
+#[test]
+fn the_index_shows_a_failed_gate_as_failed_though_every_invariant_held() {
+    let root = tempfile::tempdir().unwrap();
+    let slower = Build { statements: 40.0, ..SAME };
+    for (folder, build) in [("passed", SAME), ("failed", slower)] {
+        let (time, baseline) = by_reference();
+        let (run, gate) = gated(time, baseline, build);
+        let dir = root.path().join(folder);
+        crate::report::write(&run, &dir).unwrap();
+        super::report::write(&run, &gate, &dir).unwrap();
+    }
+    let page = std::fs::read_to_string(crate::report::write_index(root.path()).unwrap()).unwrap();
+    assert!(page.contains("class=\"chip violated\">gate failed<") && page.contains(">gate passed<"), "{page}");
+    assert!(!page.contains(">held<"), "{page}");
+}

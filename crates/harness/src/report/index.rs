@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use crate::gate::{GateVerdict, Headline};
 use crate::oracle::Verdict;
 use crate::stats::{Metric, Spread};
 use crate::trial::record::RunRecord;
@@ -34,7 +35,7 @@ pub struct Line {
     pub started_at: String,
     /// Overall verdict.
     pub verdict: Verdict,
-    /// What a comparison came to, in words.
+    /// What a comparison or a gate came to, in words.
     pub compared: Option<&'static str>,
     /// Whether it was interrupted.
     pub interrupted: bool,
@@ -59,6 +60,24 @@ impl Line {
             trials: run.search.as_ref().map_or(run.trials.len(), |s| s.points.len()),
             groups: groups.iter().map(|g| (g.label.clone(), g.metric(Metric::EventTime).map(|s| s.median))).collect(),
         }
+    }
+}
+
+impl Line {
+    /// The same with the verdict of the gate whose run it is: its invariants may hold and its counts be worse.
+    #[must_use]
+    pub fn gated(self, gate: &GateVerdict) -> Self {
+        let (verdict, words) = match gate.headline {
+            Headline::Passed => (Verdict::Held, "gate passed"),
+            Headline::Saved => (Verdict::Held, "baseline saved"),
+            Headline::Failed => (Verdict::Violated, "gate failed"),
+            Headline::Unsafe => (self.verdict, "gate failed: an invariant"),
+            Headline::Open => (Verdict::Unknown, "gate: not proven"),
+            Headline::NoBase => (Verdict::Unknown, "gate: the base build broke an invariant"),
+            // Said beside the verdict.
+            Headline::Interrupted => return self,
+        };
+        Self { verdict, compared: Some(words), ..self }
     }
 }
 

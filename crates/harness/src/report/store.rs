@@ -238,6 +238,15 @@ fn trial(path: &Path, text: &str, line: usize) -> Result<TrialRecord, ReportErro
         .map_err(|e| ReportError::Malformed { path: path.to_path_buf(), why: at(Some(line), e.to_string()) })
 }
 
+/// The index's line of a run; a gate's has the gate's verdict.
+fn line(run: &RunRecord, dir: &Path) -> Result<Line, ReportError> {
+    let line = Line::of(run);
+    Ok(match crate::gate::report::load(dir)? {
+        Some(gate) => line.gated(&crate::gate::verdict(run, &gate)),
+        None => line,
+    })
+}
+
 /// Whether a folder is a reports' root: its `index.html` is ours, or it has none and everything in it is a run. Other folders
 /// that a run was copied to get no page, and no page of somebody else is replaced.
 #[must_use]
@@ -262,8 +271,8 @@ pub fn write_index(root: &Path) -> Result<PathBuf, ReportError> {
     for entry in fs::read_dir(root).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let folder = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let run = match load(&path) {
-            Ok(run) => Ok(Line::of(&run)),
+        let run = match load(&path).and_then(|run| line(&run, &path)) {
+            Ok(line) => Ok(line),
             Err(ReportError::Missing { .. }) => continue,
             Err(ReportError::Read { .. }) if !path.is_dir() => continue,
             Err(e) => Err(e.to_string()),

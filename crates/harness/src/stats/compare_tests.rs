@@ -89,7 +89,8 @@ fn bounds_are_judged_by_the_interval() {
 #[test]
 fn floors_are_the_documented_ones() {
     let floor = |m| Floor::of(m).map(|f| f.0);
-    assert_eq!(floor(Metric::EventTime), Some(0.10));
+    assert_eq!(floor(Metric::EventTime), Some(0.05));
+    assert_eq!(floor(Metric::EnginePeakRss), Some(0.10));
     assert_eq!(floor(Metric::Wal), Some(0.01));
     for counted in [Metric::Statements, Metric::Pages, Metric::RowsWritten, Metric::RoundTrips] {
         assert_eq!(floor(counted), Some(0.0), "{counted:?}");
@@ -164,6 +165,33 @@ fn no_change_is_rarely_called_one_and_a_large_one_is_found() {
     };
     assert!(regressions(0.0, 2_000) <= 0.005, "false alarms");
     assert!(regressions(0.20, 500) >= 0.95, "20 % is found");
+}
+
+/// Share of sets, each with its extension and a second set that confirms, in which a regression is found.
+fn confirmed(effect: f64, scatter: f64, floor: Floor, sets: u32, rng: &mut ChaCha8Rng) -> f64 {
+    let mut draw =
+        |n: usize| -> Vec<f64> { (0..n).map(|_| effect.ln_1p() + scatter * (skewed(rng) - skewed(rng))).collect() };
+    let mut found = 0;
+    for _ in 0..sets {
+        let mut first = draw(10);
+        if compare(&first).finding(floor, Better::Lower) == Finding::Inconclusive {
+            first.extend(draw(10));
+        }
+        let worse = |d: &[f64]| compare(d).finding(floor, Better::Lower) == Finding::Regression;
+        found += u32::from(worse(&first) && worse(&draw(10)));
+    }
+    f64::from(found) / f64::from(sets)
+}
+
+#[test]
+fn a_tenth_is_found_by_a_floor_of_half_of_it_and_not_by_one_of_its_own_size() {
+    let mut rng = ChaCha8Rng::seed_from_u64(13);
+    let floor = Floor::of(Metric::EventTime).unwrap();
+    // Scatter as on a machine that does nothing else.
+    assert!(confirmed(0.10, 0.6, floor, 500, &mut rng) >= 0.75);
+    assert!(confirmed(0.10, 0.6, TIME, 500, &mut rng) < 0.5);
+    // And as on one that does: no more false alarms.
+    assert!(confirmed(0.0, 1.0, floor, 2_000, &mut rng) <= 0.001);
 }
 
 proptest! {

@@ -1,6 +1,5 @@
 //! What goes on beside the engine: vacuum, other writers, other events.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,18 +8,15 @@ use sqlx::postgres::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{self, Watch};
+use super::attempt::Watch;
 use super::drive::{Broken, Lab, Progress};
-use super::faults::Faults;
 use super::observe::database::{self as observe, Expected};
 use super::plan::Revision;
 use super::record::Exit;
+use super::undisturbed::Undisturbed;
 use crate::ab::conditions::Load;
 use crate::synth::rows;
-use crate::world::action::World;
 use crate::world::cores::{self, Kept};
-use crate::world::liverc::Liverc;
-use crate::world::wires::Wires;
 
 /// A load that goes on until it is ended.
 pub struct Background {
@@ -136,36 +132,18 @@ impl Beside<'_> {
 
     async fn event(&self, dir: &Path, revision: &Arc<Revision>) -> Result<Option<String>, Broken> {
         let Self { watch, lab, database, pool } = self;
-        std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
-        let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
-        let pages = Arc::clone(revision);
-        liverc.serve(revision.event_id, revision.order.clone(), Arc::new(move |page| pages.page(page))).await;
-        let (wires, url) = (Wires::default(), database.engine_url());
-        let world = World {
-            server: &lab.server,
-            pool,
-            database: database.name(),
-            role: lab.server.engine_role(),
-            engine_url: url.clone(),
-            wires: &wires,
-            liverc: &liverc,
-            disk: None,
-            standby: None,
-        };
-        let mut faults = Faults::new(world, &[], false);
-        let own = Watch {
-            spec: watch.spec,
+        let once = Undisturbed {
+            lab,
             plan: watch.plan,
             revision,
-            ingestion: 0,
-            database_url: url,
-            liverc_url: wires.liverc_url(liverc.address()),
-            liverc: &liverc,
+            database,
+            pool,
             dir,
+            counted: false,
             progress: &Silent,
             cancel: watch.cancel,
         };
-        let attempts = attempt::until_done(&own, &mut BTreeMap::new(), &mut faults).await?;
+        let attempts = once.run().await?.attempts;
         let synth = revision.synth.clone();
         let rows = move |kind, group| rows::group_rows(&synth, kind, group);
         let expected = Expected { tables: &revision.expected, rows: &rows };

@@ -24,14 +24,31 @@ struct Layout {
     relations: i64,
 }
 
-/// Databases that wait for their next trial.
+/// Databases that wait for their next trial, and the names of those that were kept.
 #[derive(Debug, Default)]
 pub struct Databases {
+    kept: Mutex<Vec<String>>,
     idle: Mutex<Vec<Database>>,
     layout: OnceCell<Layout>,
 }
 
 impl Databases {
+    /// Lets a trial's database outlive the run, under the name that is returned.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn keep(&self, database: Database) -> Result<String, Broken> {
+        let name = database.keep().await?;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
+        Ok(name)
+    }
+
+    /// Names of the databases that were kept: where there are any, the server is not to end with the run.
+    #[must_use]
+    pub fn kept(&self) -> Vec<String> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// An empty migrated database: one that waits, else a new one.
     ///
     /// # Errors

@@ -177,7 +177,7 @@ async fn drive(
     let outcome = with_database(lab, plan, dir, &database, record, &mut small_disk, progress, cancel).await;
     if plan.keep && small_disk.is_none() {
         let url = database.admin_url();
-        let kept = database.keep().await?;
+        let kept = lab.databases.keep(database).await?;
         record.psql = Some(format!("psql '{}'", url.with_database(&kept)));
     } else if plan.side_by_side && small_disk.is_none() {
         if outcome.is_ok() {

@@ -2,9 +2,12 @@
 //!
 //! A record is one line of `trials.jsonl`, appended as the trial ends. Keys carry base units (`_us`, `_bytes`).
 
+mod attempt;
+mod snapshot;
+
 use std::collections::BTreeMap;
 
-use contract::feed::{Changes, Failed, Summary};
+use contract::feed::Changes;
 use serde::{Deserialize, Serialize};
 
 use crate::ab::{ComparisonRecord, InSet};
@@ -13,6 +16,8 @@ use crate::search::record::SearchRecord;
 use crate::selftest::SelfTest;
 use crate::stats::{Histogram, Metric, Stage};
 pub use crate::synth::rows::RowKind;
+pub use attempt::{Attempt, Exit, MemoryLimited};
+pub use snapshot::{Checkpoint, DifferingRow, Group, Snapshot, Tables, XminSet};
 
 /// Version of the record's schema. Raised when a reader of the old one would misread the new one.
 pub const SCHEMA: u32 = 1;
@@ -190,187 +195,6 @@ pub enum ExpectedOutcome {
         /// LiveRC's ids of the races that must fail.
         failed: Vec<u64>,
     },
-}
-
-/// One engine process.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Process id.
-    pub pid: u32,
-    /// CLOCK_MONOTONIC at its start, µs.
-    pub started_us: u64,
-    /// CLOCK_MONOTONIC when it was reaped, µs.
-    pub ended_us: u64,
-    /// How it ended.
-    pub exit: Exit,
-    /// CPU in user mode (`wait4`), µs.
-    pub cpu_user_us: u64,
-    /// CPU in kernel mode (`wait4`), µs.
-    pub cpu_system_us: u64,
-    /// Peak resident memory (`wait4`), bytes.
-    pub peak_rss_bytes: u64,
-    /// The limit that it ran under, where the scenario sets one.
-    #[serde(default)]
-    pub memory_limit: Option<MemoryLimited>,
-    /// What its feed said in the end; `None` for an engine without a feed or one that did not end by itself.
-    pub summary: Option<Summary>,
-    /// Settings in force, as the feed's `started` line told them; empty for an engine without a feed.
-    #[serde(default)]
-    pub settings: BTreeMap<String, String>,
-    /// Races whose COMMIT the feed acknowledged, with CLOCK_MONOTONIC µs.
-    pub committed: Vec<(u64, u64)>,
-    /// Steps reached: name, occurrences.
-    pub steps: BTreeMap<contract::Step, u32>,
-    /// Races given up.
-    pub failed: Vec<Failed>,
-    /// Retries by what was tried again.
-    pub retries: BTreeMap<String, u32>,
-    /// Races fetched.
-    pub fetched: u32,
-    /// Commit units whose COMMIT was confirmed.
-    #[serde(default)]
-    pub commits: u64,
-    /// Lap batches written.
-    #[serde(default)]
-    pub batches: u64,
-    /// Rows of its committed units, where its feed told them all; `None`: it did not, or ended around a COMMIT.
-    #[serde(default)]
-    pub rows_told: Option<Changes>,
-    /// Laps sent to PostgreSQL, committed or not, where the feed told.
-    #[serde(default)]
-    pub laps_sent: u64,
-    /// Laps of confirmed commits.
-    #[serde(default)]
-    pub laps_committed: u64,
-    /// Time in the transactions of commit units, BEGIN to confirmed COMMIT, all units together, µs.
-    #[serde(default)]
-    pub write_stage_us: u64,
-    /// The last step that it reached.
-    #[serde(default)]
-    pub last_step: Option<contract::feed::StepReached>,
-    /// From its end until the event's lock was free again, µs; of a process that was killed.
-    #[serde(default)]
-    pub lock_free_us: Option<u64>,
-    /// Laps on the pages fetched, by race.
-    #[serde(default)]
-    pub page_laps: BTreeMap<u64, u64>,
-    /// Last lines of its standard error, when it did not exit 0.
-    pub stderr_tail: Vec<String>,
-    /// Lines of the feed that could not be read.
-    pub feed_errors: Vec<String>,
-}
-
-/// A process under a limit on its memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemoryLimited {
-    /// How it was limited, and to how much.
-    pub how: String,
-    /// What shows that it went past the limit, and so died; `None`: it did not.
-    pub past: Option<String>,
-}
-
-impl Attempt {
-    /// Whether its feed told anything at all: an engine without one acknowledges nothing.
-    #[must_use]
-    pub fn has_feed(&self) -> bool {
-        self.summary.is_some() || !self.settings.is_empty() || !self.steps.is_empty() || !self.committed.is_empty()
-    }
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Exit {
-    /// It exited with this code.
-    Code(i32),
-    /// It was killed by this signal.
-    Signal(i32),
-    /// It did not end in its time and was killed by the harness.
-    TimedOut,
-}
-
-/// Count and digest of the rows of a group (a race, or 0 for what belongs to the whole event).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// Rows.
-    pub rows: u64,
-    /// MD5 (hex) of the row texts in byte order, joined by line feeds. MD5 since PostgreSQL computes it where the rows are.
-    pub digest: String,
-}
-
-/// All groups of all kinds.
-pub type Tables = BTreeMap<RowKind, BTreeMap<u64, Group>>;
-
-/// A row that is on one side only.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DifferingRow {
-    /// Kind of the row.
-    pub kind: RowKind,
-    /// Its group.
-    pub group: u64,
-    /// The row as expected; `None`: it should not be there.
-    pub expected: Option<String>,
-    /// The row as observed; `None`: it is missing.
-    pub observed: Option<String>,
-}
-
-/// The database at one moment, read in one REPEATABLE READ transaction.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Row groups. A kind that has a key was read, even when its map is empty; one that has none was not
-    /// (see [`Snapshot::all_read`]).
-    pub tables: Tables,
-    /// First ten rows unlike the expected ones.
-    pub differing: Vec<DifferingRow>,
-    /// `ingest_depth` of the event; `None`: no such event.
-    pub ingest_depth: Option<String>,
-    /// Checkpoints by race.
-    pub checkpoints: BTreeMap<u64, Checkpoint>,
-    /// Laps stored per race.
-    pub laps_stored: BTreeMap<u64, u64>,
-    /// Sets of `xmin` by race: rows of the race, its results, laps and checkpoint. Where it was read.
-    #[serde(default)]
-    pub xmins: BTreeMap<u64, XminSet>,
-    /// Digest over (table, key, xmin) of the event's rows: unchanged if and only if nothing was rewritten. The row in
-    /// `events` stays out of it: its fencing number rises with every engine that takes the lock.
-    #[serde(default)]
-    pub xmin_digest: Option<String>,
-    /// Rows whose xmin changed against the previous snapshot, by table. A table that was read has a key, be its count 0.
-    /// `events` may be among them, for the same reason.
-    #[serde(default)]
-    pub rewritten: BTreeMap<String, u64>,
-}
-
-impl Snapshot {
-    /// A snapshot in which every kind of row was read, to be filled with the groups that were found.
-    #[must_use]
-    pub fn all_read() -> Self {
-        Self { tables: RowKind::ALL.into_iter().map(|kind| (kind, BTreeMap::new())).collect(), ..Self::default() }
-    }
-}
-
-/// Which transactions wrote the rows of a race.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct XminSet {
-    /// xmin of the race's row and all its results and laps.
-    pub rows: std::collections::BTreeSet<u64>,
-    /// xmin of its checkpoint.
-    pub checkpoint: Option<u64>,
-}
-
-/// A checkpoint as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// `written` or `failed`.
-    pub state: String,
-    /// Laps that it speaks of.
-    pub lap_count: u64,
-    /// Stored content hash, hex.
-    pub hash: Option<String>,
-    /// Hash of the stored rows as the engine recomputes it, hex; `None` for an engine that cannot.
-    pub recomputed: Option<String>,
-    /// Error of a failed race.
-    pub error: Option<String>,
 }
 
 /// A fault that was asked for.

@@ -3,6 +3,9 @@
 //! A proxy has a thread of its own with a runtime of one thread: a round trip passes it twice, and each time the thread
 //! that learns from the kernel that bytes are there is the one that forwards them. A runtime of several threads wakes
 //! another one up for each, which takes longer than all else that is done for a frame (measured by the bench `proxy`).
+//!
+//! The thread sleeps between frames. To ask the kernel again and again for 100 us after a small frame, so that it need not be woken,
+//! was tried: where other programs want the processors too it loses its turn to them, and a round trip takes longer, not shorter.
 
 use std::io;
 use std::sync::Arc;

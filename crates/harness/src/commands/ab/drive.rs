@@ -152,7 +152,9 @@ impl Run<'_> {
                             SetFinding::Ended { .. } => break,
                         };
                     let set = calibrate::set(added, number, confirms);
-                    for pair in 0..=wanted {
+                    // Sets follow each other at once: only the first finds cold caches and drops a pair.
+                    let warm = std::mem::replace(&mut self.warm, true);
+                    for pair in u32::from(warm)..=wanted {
                         if self.pair(&set, pair).await? == Flow::Stop {
                             return Ok(Flow::Stop);
                         }
