@@ -2,12 +2,14 @@
 
 mod allowance;
 mod checkpoint;
+mod complete;
 mod connect;
 mod drivers;
 mod encode;
 mod entries;
 mod error;
 mod event;
+mod fence;
 mod hash;
 mod laps;
 mod lock;
@@ -25,11 +27,12 @@ use sqlx::postgres::PgConnectOptions;
 
 use allowance::Allowance;
 pub use checkpoint::{Checkpoint, Checkpoints, State, read as read_checkpoints};
-pub use drivers::{DriversWritten, write as write_drivers};
+pub use complete::{Completion, complete, settle_unfinished};
+pub use drivers::{DriversWritten, KnownDrivers, write as write_drivers};
 pub use entries::{EntriesWritten, write as write_entries};
 pub(crate) use error::doing;
 pub use error::{StoreError, of_sqlstate};
-pub use event::{Completion, Depth, Recorded, complete, fail_races, record as record_event, settle_unfinished};
+pub use event::{Depth, Recorded, fail_races, record as record_event};
 pub use hash::{HASH_VERSION, Hash, content_hash, result_id};
 pub use laps::rows_per_batch;
 pub use lock::EventLock;
