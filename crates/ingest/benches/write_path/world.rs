@@ -18,7 +18,8 @@ use ingest::store::{
 use nix::time::{ClockId, clock_gettime};
 use sandbox::postgres::{Choice, Database, Options, Server, ServerUrl, Templates, wal_position};
 use sandbox::proxy::{Effect, Protocol, Proxy, Rule};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row};
 
 use tokio::sync::mpsc;
 
@@ -48,7 +49,7 @@ struct Place {
 /// The connections of a case. They stay from round to round, so that statements are prepared and planned and catalogues read,
 /// as in a service that has been running for a while: for the engine and for the reference alike.
 enum Party {
-    Reference(PgConnection),
+    Reference(PoolConnection<Postgres>),
     Engine { store: Store, metrics: Arc<Metrics>, main: Option<Session>, writers: Vec<Session>, event: u64 },
 }
 
@@ -138,6 +139,22 @@ async fn copy(conn: &mut PgConnection, chunks: &[Vec<u8>]) {
         copy.send(chunk.as_slice()).await.unwrap();
     }
     copy.finish().await.unwrap();
+}
+
+/// `WRITE_PATH_STATEMENTS=1`: what the server says of each statement, after each case.
+fn statements_wanted() -> bool {
+    std::env::var_os("WRITE_PATH_STATEMENTS").is_some()
+}
+
+async fn tell_statements(admin: &mut PgConnection, case: Case, took: Duration) {
+    const SQL: &str = "\
+SELECT format('%6s calls %9s ms  %s', calls, round((total_exec_time + total_plan_time)::numeric, 3), left(regexp_replace(query, '\\s+', ' ', 'g'), 110))
+FROM pg_stat_statements JOIN pg_database d ON d.oid = dbid WHERE d.datname = current_database() AND calls > 0
+  AND query !~ 'pg_stat_statements|pg_current_wal' ORDER BY total_exec_time + total_plan_time DESC LIMIT 12";
+    println!("{}: {took:?}", case.name());
+    for row in sqlx::query(SQL).fetch_all(admin).await.unwrap() {
+        println!("  {}", row.get::<String, _>(0));
+    }
 }
 
 impl Place {
@@ -267,11 +284,19 @@ impl World {
         };
         let mut party = match party {
             Some(party) => party,
-            None if case.is_reference() => Party::Reference(place.connect(url).await),
+            None if case.is_reference() => {
+                // Of the engine's own pool: with the same session settings, and sockets that send at once.
+                let store = Store::new(url.expose(), self.settings.database, Arc::default()).unwrap();
+                Party::Reference(store.pool().acquire().await.unwrap())
+            }
             None => self.engine(url, case.writers()).await,
         };
         self.warm_up(&mut party, &mut admin).await;
         sql(&mut admin, "CHECKPOINT").await;
+        if statements_wanted() {
+            sql(&mut admin, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()")
+                .await;
+        }
         let before = wal_position(&mut admin).await.unwrap();
         let (took, cpu, statements) = match &mut party {
             Party::Reference(conn) => {
@@ -284,6 +309,9 @@ impl World {
             Party::Engine { .. } => self.write(&mut party, &self.revisions[revision]).await,
         };
         let wal = wal_position(&mut admin).await.unwrap().bytes_since(before);
+        if statements_wanted() {
+            tell_statements(&mut admin, case, took).await;
+        }
         admin.close().await.unwrap();
         assert_eq!(place.digest().await, self.digests[revision], "{case:?} left other rows");
         if case == Case::Changed {
