@@ -39,6 +39,7 @@ fn setting(name: &str) -> Option<u32> {
 fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let _entered = runtime.enter(); // connections that are dropped go back to their pool by a task
     if std::env::args().any(|arg| arg == "--test") {
         // `cargo test --benches`: that everything runs, not how fast.
         let mut world = runtime.block_on(World::new(10_000));

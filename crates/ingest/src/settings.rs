@@ -138,6 +138,8 @@ pub struct Resolved {
     pub value: String,
     /// Who said so.
     pub source: Source,
+    /// Of a value that is left to the engine (`auto`): what it comes to, and how that is found.
+    pub comes_to: Option<(String, &'static str)>,
 }
 
 /// Why settings were refused.
@@ -337,6 +339,17 @@ mod tests {
         assert_eq!((after.unit.row_writes, after.unit.write_path), (RowWrites::OneByOne, WritePath::Insert));
         assert_eq!((fast.unit.row_writes, fast.unit.write_path), (RowWrites::Batched, WritePath::Copy));
         assert_eq!((before.database.pool_size, fast.database.pool_size), (13, 21));
+    }
+
+    #[test]
+    fn an_automatic_pool_size_says_what_it_comes_to() {
+        let of = |own: &[(&str, &str)]| {
+            let settings = Settings::with(Profile::Fast, own).unwrap();
+            let row = settings.resolved().iter().find(|r| r.name == "pool_size").unwrap();
+            (row.value.clone(), row.comes_to.as_ref().map(|(value, _)| value.clone()))
+        };
+        assert_eq!(of(&[("race_concurrency", "3")]), ("auto".to_owned(), Some("11".to_owned())));
+        assert_eq!(of(&[("pool_size", "7")]), ("7".to_owned(), None));
     }
 
     #[test]

@@ -240,6 +240,26 @@ async fn redirections_stay_on_the_host() {
 }
 
 #[tokio::test]
+async fn a_host_that_takes_no_connection_is_given_up() {
+    // A listener whose queue is full (Linux: one more than the backlog) leaves a SYN without an answer.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(1).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut queued = Vec::new();
+    for _ in 0..2 {
+        queued.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let (short, long) = (Duration::from_millis(100), Duration::from_secs(3600));
+    let hasty = ClientSettings { connect_timeout: short, first_byte_timeout: long, ..settings() };
+    let client = Client::new(hasty).unwrap();
+    let error = client.fetch(&format!("http://{address}/x")).await.unwrap_err();
+    assert_eq!(error.cause, FetchCause::Timeout { what: "connecting", limit: short });
+    assert_eq!(error.advice, Advice::RetryLater(None));
+    drop((queued, full));
+}
+
+#[tokio::test]
 async fn slow_answers_and_absent_hosts() {
     let server = server(vec![html(PAGE).set_delay(Duration::from_secs(30))]).await;
     let hasty = Client::new(ClientSettings { first_byte_timeout: Duration::from_millis(50), ..settings() }).unwrap();

@@ -6,9 +6,11 @@ mod common;
 
 use common::{database, settings};
 use ingest::settings::Profile;
-use ingest::store::{Session, StoreError};
-use sqlx::postgres::PgArguments;
-use sqlx::{Executor, Row};
+use ingest::store::{Session, Store, StoreError, send_at_once};
+use sandbox::proxy::{Protocol, Proxy};
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::{Connection, Executor, Row};
+use std::sync::Arc;
 
 fn no_args() -> Result<PgArguments, StoreError> {
     Ok(PgArguments::default())
@@ -101,4 +103,19 @@ async fn migrations_run_twice_and_a_password_is_never_told() {
     let error = ingest::store::Store::new("postgres://me:s3cret@host:no/x", own.database, Default::default());
     let error = error.err().unwrap().to_string();
     assert!(error.contains("cannot be read") && !error.contains("s3cret"), "{error}");
+}
+
+/// Through a port of the test's own: other tests connect to the server's.
+#[tokio::test]
+async fn connections_of_the_pool_send_small_packets_at_once() {
+    let db = database().await;
+    let url = db.database.engine_url();
+    let upstream = format!("{}:{}", url.host(), url.port()).parse().unwrap();
+    let proxy = Proxy::start(upstream, Protocol::Postgres, Vec::new(), 1).await.unwrap();
+    let (url, port) = (url.with_address(proxy.addr()), proxy.addr().port());
+    let store = Store::new(url.expose(), settings(Profile::Fast, &[]).database, Arc::default()).unwrap();
+    let _session = Session::acquire(&store).await.unwrap();
+    assert_eq!(send_at_once(port), 0, "it was done when the connection was made");
+    let _other = PgConnection::connect(url.expose()).await.unwrap();
+    assert_eq!(send_at_once(port), 1, "sqlx does it by itself: ours can go");
 }

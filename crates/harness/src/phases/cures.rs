@@ -67,7 +67,7 @@ pub const CURES: [Cure; 7] = [
         on: &[("write_path", "copy"), ("lap_batch", "auto")],
         off: &[("write_path", "insert"), ("lap_batch", "5000")],
         expected: None,
-        risk: "COPY knows no ON CONFLICT: races that are stored go through a temporary table and a merge",
+        risk: "COPY knows no ON CONFLICT: of races that are stored, what differs is found, deleted and copied anew",
     },
     Cure {
         name: "fast",

@@ -1,6 +1,6 @@
 //! The databases, the races, and how each case is run and checked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,11 +12,14 @@ use ingest::model::Race;
 use ingest::pipeline::{Former, ReadyUnit};
 use ingest::probe::Probe;
 use ingest::settings::{Profile, Settings};
-use ingest::store::{self, Depth, DriversWritten, EventLock, Session, Store, UnitContext, UnitOutcome, UnitRace};
+use ingest::store::{
+    self, Depth, DriversWritten, EventLock, KnownDrivers, Session, Store, UnitContext, UnitOutcome, UnitRace,
+};
 use nix::time::{ClockId, clock_gettime};
 use sandbox::postgres::{Choice, Database, Options, Server, ServerUrl, Templates, wal_position};
 use sandbox::proxy::{Effect, Protocol, Proxy, Rule};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row};
 
 use tokio::sync::mpsc;
 
@@ -43,6 +46,13 @@ struct Place {
     far: ServerUrl,
 }
 
+/// The connections of a case. They stay from round to round, so that statements are prepared and planned and catalogues read,
+/// as in a service that has been running for a while: for the engine and for the reference alike.
+enum Party {
+    Reference(PoolConnection<Postgres>),
+    Engine { store: Store, metrics: Arc<Metrics>, main: Option<Session>, writers: Vec<Session>, event: u64 },
+}
+
 /// Everything that is needed to run a case.
 pub struct World {
     settings: Settings,
@@ -56,6 +66,7 @@ pub struct World {
     kept: Place,
     /// Which revision `kept` holds.
     holds: usize,
+    parties: HashMap<Case, Party>,
     /// Digest of the laps of each revision, by a way of our own.
     digests: [String; 2],
     _proxy: Proxy,
@@ -130,6 +141,22 @@ async fn copy(conn: &mut PgConnection, chunks: &[Vec<u8>]) {
     copy.finish().await.unwrap();
 }
 
+/// `WRITE_PATH_STATEMENTS=1`: what the server says of each statement, after each case.
+fn statements_wanted() -> bool {
+    std::env::var_os("WRITE_PATH_STATEMENTS").is_some()
+}
+
+async fn tell_statements(admin: &mut PgConnection, case: Case, took: Duration) {
+    const SQL: &str = "\
+SELECT format('%6s calls %9s ms  %s', calls, round((total_exec_time + total_plan_time)::numeric, 3), left(regexp_replace(query, '\\s+', ' ', 'g'), 110))
+FROM pg_stat_statements JOIN pg_database d ON d.oid = dbid WHERE d.datname = current_database() AND calls > 0
+  AND query !~ 'pg_stat_statements|pg_current_wal' ORDER BY total_exec_time + total_plan_time DESC LIMIT 12";
+    println!("{}: {took:?}", case.name());
+    for row in sqlx::query(SQL).fetch_all(admin).await.unwrap() {
+        println!("  {}", row.get::<String, _>(0));
+    }
+}
+
 impl Place {
     async fn connect(&self, url: &ServerUrl) -> PgConnection {
         PgConnection::connect(url.expose()).await.unwrap()
@@ -188,6 +215,7 @@ impl World {
             fresh,
             kept,
             holds: 0,
+            parties: HashMap::new(),
             digests: Default::default(),
             _proxy: proxy,
         };
@@ -198,7 +226,8 @@ impl World {
     /// Fills the databases of the references with the parents of the laps, and `kept` with everything.
     async fn prepare(&mut self) {
         for revision in [1, 0] {
-            self.write(&self.kept.near, revision, 2).await;
+            let mut party = self.engine(&self.kept.near, 2).await;
+            self.write(&mut party, &self.revisions[revision]).await;
             // The digest is that of rows which our own encoder made.
             let mut conn = self.kept.connect(&self.kept.admin).await;
             sql(&mut conn, "BEGIN; DELETE FROM laps").await;
@@ -212,7 +241,8 @@ impl World {
         }
         assert_ne!(self.digests[0], self.digests[1]);
         for place in [&self.reference, &self.by_row] {
-            self.write(&place.near, 0, 2).await;
+            let mut party = self.engine(&place.near, 2).await;
+            self.write(&mut party, &self.revisions[0]).await;
         }
         let mut conn = self.by_row.connect(&self.by_row.admin).await;
         sql(
@@ -236,6 +266,7 @@ impl World {
 
     /// Runs a case once, and checks what it left.
     pub async fn measure(&mut self, case: Case) -> Sample {
+        let party = self.parties.remove(&case);
         let place = self.place(case);
         let mut admin = place.connect(&place.admin).await;
         if case.is_reference() {
@@ -243,7 +274,6 @@ impl World {
         } else if place.admin == self.fresh.admin {
             place.clear().await;
         }
-        sql(&mut admin, "CHECKPOINT").await;
         let url = if case.is_far() { &place.far } else { &place.near };
         let revision = if case == Case::Changed {
             1 - self.holds
@@ -252,50 +282,104 @@ impl World {
         } else {
             0
         };
+        let mut party = match party {
+            Some(party) => party,
+            None if case.is_reference() => {
+                // Of the engine's own pool: with the same session settings, and sockets that send at once.
+                let store = Store::new(url.expose(), self.settings.database, Arc::default()).unwrap();
+                Party::Reference(store.pool().acquire().await.unwrap())
+            }
+            None => self.engine(url, case.writers()).await,
+        };
+        self.warm_up(&mut party, &mut admin).await;
+        sql(&mut admin, "CHECKPOINT").await;
+        if statements_wanted() {
+            sql(&mut admin, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()")
+                .await;
+        }
         let before = wal_position(&mut admin).await.unwrap();
-        let (took, cpu, statements) = if case.is_reference() {
-            let mut conn = place.connect(url).await;
-            let (begun, used) = (Instant::now(), cpu());
-            sql(&mut conn, "BEGIN").await;
-            copy(&mut conn, &self.encoded).await;
-            sql(&mut conn, "COMMIT").await;
-            let measured = (begun.elapsed(), cpu() - used, 3);
-            conn.close().await.unwrap();
-            measured
-        } else {
-            self.write(url, revision, case.writers()).await
+        let (took, cpu, statements) = match &mut party {
+            Party::Reference(conn) => {
+                let (begun, used) = (Instant::now(), cpu());
+                sql(conn, "BEGIN").await;
+                copy(conn, &self.encoded).await;
+                sql(conn, "COMMIT").await;
+                (begun.elapsed(), cpu() - used, 3)
+            }
+            Party::Engine { .. } => self.write(&mut party, &self.revisions[revision]).await,
         };
         let wal = wal_position(&mut admin).await.unwrap().bytes_since(before);
+        if statements_wanted() {
+            tell_statements(&mut admin, case, took).await;
+        }
         admin.close().await.unwrap();
         assert_eq!(place.digest().await, self.digests[revision], "{case:?} left other rows");
         if case == Case::Changed {
             self.holds = revision;
         }
+        self.parties.insert(case, party);
         Sample { took, cpu, statements, wal }
     }
 
-    /// Brings a database to a revision as the pipeline does; the time, that on the processor, and the statements. The
-    /// connections are there before, as the reference's is.
-    async fn write(&self, url: &ServerUrl, revision: usize, writers: usize) -> (Duration, Duration, u64) {
-        let races = self.revisions[revision].clone();
-        let event = fixture::event(EVENT, &races);
+    async fn engine(&self, url: &ServerUrl, writers: usize) -> Party {
         let metrics = Arc::new(Metrics::default());
         let store = Store::new(url.expose(), self.settings.database, Arc::clone(&metrics)).unwrap();
-        let (lock, mut session) =
-            EventLock::take(&store, Session::acquire(&store).await.unwrap(), EVENT).await.unwrap();
-        let fence = lock.fence();
+        let main = Session::acquire(&store).await.unwrap();
         let mut sessions = Vec::new();
         for _ in 0..writers {
             sessions.push(Session::acquire(&store).await.unwrap());
         }
+        Party::Engine { store, metrics, main: Some(main), writers: sessions, event: EVENT }
+    }
+
+    /// Everything once over the connections that are measured, in tables that have just been emptied: an event of a few
+    /// laps, and its correction, for the engine, a lap for the reference. Nothing of it stays.
+    async fn warm_up(&self, party: &mut Party, admin: &mut PgConnection) {
+        match party {
+            Party::Reference(conn) => {
+                let mut lap = self.encoded[0][..19 + 2 + 12 + 5 * 8].to_vec();
+                lap.extend((-1i16).to_be_bytes());
+                sql(conn, "BEGIN").await;
+                copy(conn, &[lap]).await;
+                sql(conn, "ROLLBACK").await;
+            }
+            Party::Engine { event, writers, .. } => {
+                *event = EVENT + 1;
+                let id = |n| 1_000_000 + n;
+                // Each writer gets a unit, or more.
+                let count = 20 * writers.len() as u64 * 3;
+                let mut races: Vec<_> = (0..count).map(|n| fixture::race(id(n), 1, 2)).collect();
+                for _ in 0..3 {
+                    self.write(party, &races).await;
+                    races.iter_mut().for_each(|race| race.results[0].laps[0].time_ms += 1);
+                }
+                let Party::Engine { event, .. } = party else { unreachable!() };
+                *event = EVENT;
+                sql(admin, &format!("DELETE FROM events WHERE id = {}", EVENT + 1)).await;
+            }
+        }
+    }
+
+    /// Brings a database to a revision as the pipeline does; the time, that on the processor, and the statements.
+    async fn write(&self, party: &mut Party, races: &[Race]) -> (Duration, Duration, u64) {
+        let Party::Engine { store, metrics, main, writers, event } = party else { unreachable!() };
+        let (races, id) = (races.to_vec(), *event);
+        let page = fixture::event(id, &races);
+        let laps = races.iter().map(Race::lap_count).sum::<usize>() as u64;
+        let (lock, mut session) = EventLock::take(store, main.take().unwrap(), id).await.unwrap();
+        let fence = lock.fence();
         let statements = metrics.statements.get();
+        let drivers = Arc::new(KnownDrivers::default());
         let (begun, used) = (Instant::now(), cpu());
-        let recorded = store::record_event(&mut session, &event, fence, &Mutex::default()).await.unwrap();
+        let recorded = store::record_event(&mut session, &page, fence, &Mutex::default()).await.unwrap();
         let (units, queue) = mpsc::channel::<ReadyUnit>(1);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
-        let writing: Vec<_> = sessions
+        let writing: Vec<_> = std::mem::take(writers)
             .into_iter()
-            .map(|session| tokio::spawn(write_units(session, Arc::clone(&queue), fence, Arc::clone(&metrics))))
+            .map(|session| {
+                let (queue, drivers, metrics) = (Arc::clone(&queue), Arc::clone(&drivers), Arc::clone(metrics));
+                tokio::spawn(write_units(session, queue, (id, fence), drivers, metrics))
+            })
             .collect();
         let mut former = Former::new(self.settings.unit);
         for race in races {
@@ -314,19 +398,20 @@ impl World {
         drop(units);
         let mut counts = Counts::default();
         for writer in writing {
-            counts += writer.await.unwrap();
+            let (session, written) = writer.await.unwrap();
+            writers.push(session);
+            counts += written;
         }
-        let done = store::complete(&mut session, &event, fence, &HashSet::new(), &AtomicU64::new(0)).await.unwrap();
+        let (none, before) = (HashSet::new(), AtomicU64::new(0));
+        let done = store::complete(&mut session, &page, fence, recorded.depth, &none, &before).await.unwrap();
         let measured = (begun.elapsed(), cpu() - used, metrics.statements.get() - statements);
         assert!(done.full);
-        let laps = self.revisions[revision].iter().map(Race::lap_count).sum::<usize>() as u64;
         if recorded.depth == Depth::None {
             assert_eq!(counts, Counts { inserted: laps, ..Counts::default() });
-        } else {
+        } else if id == EVENT {
             assert!(counts.inserted <= laps / 500 && counts.updated <= laps / 500 && counts.deleted <= laps / 500);
         }
-        session.close().await;
-        store.close().await;
+        *main = Some(session);
         lock.release().await;
         measured
     }
@@ -349,19 +434,19 @@ impl World {
 async fn write_units(
     mut session: Session,
     queue: Arc<tokio::sync::Mutex<mpsc::Receiver<ReadyUnit>>>,
-    fence: i64,
+    (event, fence): (u64, i64),
+    known: Arc<KnownDrivers>,
     metrics: Arc<Metrics>,
-) -> Counts {
+) -> (Session, Counts) {
     let (probe, mut counts) = (Probe::off(), Counts::default());
     loop {
         let unit = queue.lock().await.recv().await;
         let Some(ReadyUnit { number, settings, races }) = unit else { break };
-        let context = UnitContext { event: EVENT, fence, unit: number, settings, probe: &probe, metrics: &metrics };
+        let context = UnitContext { event, fence, unit: number, settings, probe: &probe, metrics: &metrics };
         let (mut drivers, mut outcome) = (DriversWritten::default(), UnitOutcome::default());
-        store::write_drivers(&mut session, &settings, &races, &mut drivers).await.unwrap();
+        store::write_drivers(&mut session, &settings, &races, &known, &mut drivers).await.unwrap();
         store::write_unit(&mut session, &context, &races, drivers.counts, &mut outcome).await.unwrap();
         counts += outcome.changes.laps;
     }
-    session.close().await;
-    counts
+    (session, counts)
 }

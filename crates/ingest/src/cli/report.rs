@@ -25,14 +25,25 @@ pub fn settings(settings: &Settings, as_json: bool) {
     let hidden = |name: &str| KEYS.iter().any(|key| key.name == name && key.hidden);
     let rows = settings.resolved().iter().filter(|r| r.source != Source::Default || !hidden(r.name));
     if as_json {
-        let rows =
-            rows.map(|r| serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() }));
+        let rows = rows.map(|r| {
+            let mut row = serde_json::json!({ "setting": r.name, "value": r.value, "source": r.source.to_string() });
+            if let (Some((value, from)), Value::Object(row)) = (&r.comes_to, &mut row) {
+                row.insert("comes_to".to_owned(), serde_json::json!({ "value": value, "from": from }));
+            }
+            row
+        });
         return json(&rows.collect(), true);
     }
-    let width = |text: fn(&crate::settings::Resolved) -> usize| rows.clone().map(text).max().unwrap_or(0);
-    let (names, values) = (width(|r| r.name.len()), width(|r| r.value.chars().count()));
-    for row in rows.clone() {
-        print(&format!("{:names$}  {:values$}  {}", row.name, row.value, row.source));
+    let rows: Vec<_> = rows
+        .map(|r| match &r.comes_to {
+            None => (r.name, r.value.clone(), r.source.to_string()),
+            Some((value, from)) => (r.name, format!("{} = {value}", r.value), format!("{}; {from}", r.source)),
+        })
+        .collect();
+    let width = |text: fn(&(&str, String, String)) -> usize| rows.iter().map(text).max().unwrap_or(0);
+    let (names, values) = (width(|r| r.0.len()), width(|r| r.1.chars().count()));
+    for (name, value, source) in &rows {
+        print(&format!("{name:names$}  {value:values$}  {source}"));
     }
 }
 

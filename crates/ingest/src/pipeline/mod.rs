@@ -30,7 +30,7 @@ use crate::metrics::{EventProgress, Metrics};
 use crate::model::{Entry, Event, ListedRace};
 use crate::probe::{EVENT, Probe, micros};
 use crate::settings::Settings;
-use crate::store::{self, Completion, Depth, EventLock, Recorded, Session, State, Store, StoreError};
+use crate::store::{self, Completion, Depth, EventLock, KnownDrivers, Recorded, Session, State, Store, StoreError};
 use fetch::Fetched;
 use writer::Writer;
 
@@ -99,6 +99,7 @@ pub struct Run {
     lock: OnceLock<EventLock>,
     tally: Mutex<Tally>,
     sessions: Mutex<Vec<Session>>,
+    drivers: KnownDrivers,
     stop: CancellationToken,
     progress: Arc<Progress>,
 }
@@ -111,9 +112,21 @@ impl Run {
         probe.count_in(&metrics);
         source.count_in(&metrics);
         let in_progress = metrics.event_begun();
-        let (lock, tally, sessions) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        let (stop, progress) = (CancellationToken::new(), Arc::default());
-        Self { event, store, source, settings, probe, metrics, in_progress, lock, tally, sessions, stop, progress }
+        Self {
+            event,
+            store,
+            source,
+            settings,
+            probe,
+            metrics,
+            in_progress,
+            lock: OnceLock::new(),
+            tally: Mutex::default(),
+            sessions: Mutex::default(),
+            drivers: KnownDrivers::default(),
+            stop: CancellationToken::new(),
+            progress: Arc::default(),
+        }
     }
 
     /// Cancelled, it ends the run: units that are being written are finished, nothing else is begun.
@@ -192,7 +205,7 @@ impl Run {
         let new_entries = run.entries(&event, &recorded).await?;
         let left = run.left(&event, &recorded);
         let result = Self::races(run, left, &recorded).await;
-        run.end(&event, &new_entries, result).await
+        run.end(&event, recorded.depth, &new_entries, result).await
     }
 
     fn on_retry(&self) -> impl FnMut(Again) + Send + '_ {
@@ -373,6 +386,7 @@ impl Run {
     async fn end(
         &self,
         event: &Event,
+        recorded: Depth,
         new_entries: &HashSet<Entry>,
         result: Result<(), RunError>,
     ) -> Result<(), RunError> {
@@ -391,7 +405,7 @@ impl Run {
         let ended = self
             .in_database("completion", |mut session| async move {
                 let ended = if whole {
-                    store::complete(&mut session, event, fence, new_entries, relinked).await
+                    store::complete(&mut session, event, fence, recorded, new_entries, relinked).await
                 } else {
                     store::settle_unfinished(&mut session, event, fence, new_entries, relinked, every_page_read).await
                 };

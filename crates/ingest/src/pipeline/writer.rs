@@ -80,6 +80,7 @@ impl<'a> Writer<'a> {
                 }
                 Err(error) => error,
             };
+            self.run.drivers.forget();
             self.session = None; // dropped broken, it is closed; what is clean goes back to the pool
             let Some(wait) = pause(&mut retries, &error) else {
                 self.run.changed(Changes { drivers: part.drivers.counts, ..Changes::default() });
@@ -120,7 +121,7 @@ impl<'a> Writer<'a> {
         if again && settle(session, &context, part).await? {
             return Ok(());
         }
-        store::write_drivers(session, &settings, &part.races, &mut part.drivers).await?;
+        store::write_drivers(session, &settings, &part.races, &run.drivers, &mut part.drivers).await?;
         store::write_unit(session, &context, &part.races, part.drivers.counts, &mut part.outcome).await
     }
 

@@ -209,8 +209,17 @@ impl Resolver {
             value: value.clone(),
             expected,
         })?;
-        self.out.push(Resolved { name, value, source });
+        self.out.push(Resolved { name, value, source, comes_to: None });
         Ok(read)
+    }
+}
+
+impl Resolver {
+    /// Tells what the setting that was taken last comes to.
+    fn comes_to(&mut self, value: impl ToString, whence: &'static str) {
+        if let Some(last) = self.out.last_mut() {
+            last.comes_to = Some((value.to_string(), whence));
+        }
     }
 }
 
@@ -223,7 +232,11 @@ pub(super) fn resolve(said: BTreeMap<&'static str, (String, Source)>) -> Result<
     let real = base_url == REAL_SITE;
     let in_flight = if real { "1".to_owned() } else { race_concurrency.to_string() };
     let pool_size = match r.take("pool_size", "", str::parse)? {
-        PoolSize::Auto => race_concurrency.saturating_mul(2).saturating_add(5),
+        PoolSize::Auto => {
+            let size = race_concurrency.saturating_mul(2).saturating_add(5);
+            r.comes_to(size, "race_concurrency x 2 + 5, fewer where the server has fewer left");
+            size
+        }
         PoolSize::Connections(n) => n,
     };
     let settings = Settings {

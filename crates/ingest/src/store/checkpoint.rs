@@ -1,6 +1,7 @@
 //! Checkpoints: what is known to be finished. Written in the transaction of the data that they speak of.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -45,16 +46,6 @@ pub enum State {
 /// Checkpoints by race.
 pub type Checkpoints = HashMap<u64, Checkpoint>;
 
-/// Reads the checkpoints of an event, and which of its races have rows.
-pub(super) async fn of_event(session: &mut Session, event: i64) -> Result<Checkpoints, StoreError> {
-    const SQL: &str = "\
-SELECT coalesce(r.id, c.race_id), r.id IS NOT NULL, c.state, c.hash_version, c.hash, c.lap_count, c.fence
-FROM (SELECT id FROM races WHERE event_id = $1) r
-FULL JOIN (SELECT * FROM ingest_checkpoints WHERE event_id = $1) c ON c.race_id = r.id";
-    let rows = session.rows("reading the checkpoints", SQL, args![event]).await?;
-    rows.iter().map(from_row).collect()
-}
-
 /// Reads the checkpoints of some races: how an ambiguous commit is settled.
 ///
 /// # Errors
@@ -66,16 +57,17 @@ FROM unnest($1::bigint[]) AS w (id)
 LEFT JOIN races r ON r.id = w.id LEFT JOIN ingest_checkpoints c ON c.race_id = w.id";
     let ids = races.iter().map(|&r| encode::id(r)).collect::<Result<Vec<_>, _>>()?;
     let rows = session.rows("reading the checkpoints", SQL, args![ids]).await?;
-    rows.iter().map(from_row).collect()
+    rows.iter().map(|row| from_row(row, 0)).collect()
 }
 
-fn from_row(row: &PgRow) -> Result<(u64, Checkpoint), StoreError> {
+/// Reads a checkpoint from the seven columns that begin with `at`.
+pub(super) fn from_row(row: &PgRow, at: usize) -> Result<(u64, Checkpoint), StoreError> {
     let read = || -> sqlx::Result<_> {
-        let hash: (Option<i16>, Option<Vec<u8>>) = (row.try_get(3)?, row.try_get(4)?);
-        let laps: Option<i32> = row.try_get(5)?;
-        let fence: Option<i64> = row.try_get(6)?;
-        let state: Option<String> = row.try_get(2)?;
-        Ok((row.try_get::<i64, _>(0)?, row.try_get::<bool, _>(1)?, state, hash, laps, fence))
+        let state: Option<&str> = row.try_get(at + 2)?;
+        let hash: (Option<i16>, Option<&[u8]>) = (row.try_get(at + 3)?, row.try_get(at + 4)?);
+        let laps: Option<i32> = row.try_get(at + 5)?;
+        let fence: Option<i64> = row.try_get(at + 6)?;
+        Ok((row.try_get::<i64, _>(at)?, row.try_get::<bool, _>(at + 1)?, state, hash, laps, fence))
     };
     let (race, stored, state, hash, laps, fence) = read().map_err(doing("reading the checkpoints"))?;
     let state = state.map(|s| if s == "written" { State::Written } else { State::Failed });
@@ -87,23 +79,42 @@ fn from_row(row: &PgRow) -> Result<(u64, Checkpoint), StoreError> {
     Ok((encode::back(race)?, Checkpoint { state, hash, lap_count, fence: fence.unwrap_or(-1), stored }))
 }
 
-/// Writes the checkpoints of the races of a unit.
-pub(super) async fn write(session: &mut Session, event: i64, fence: i64, races: &[UnitRace]) -> Result<(), StoreError> {
-    const SQL: &str = "\
-INSERT INTO ingest_checkpoints (race_id, event_id, state, hash_version, hash, lap_count, fence)
-SELECT i.race, $2, 'written', $3, i.hash, i.laps, $4 FROM unnest($1::bigint[], $5::bytea[], $6::integer[]) AS i (race, hash, laps)
+/// The INSERT of checkpoints ahead of the rows that it takes, and what follows them.
+const INSERT: &str = "INSERT INTO ingest_checkpoints (race_id, event_id, state, hash_version, hash, lap_count, fence)";
+const ON_CONFLICT: &str = "\
 ON CONFLICT (race_id) DO UPDATE SET event_id = EXCLUDED.event_id, state = EXCLUDED.state,
     hash_version = EXCLUDED.hash_version, hash = EXCLUDED.hash, lap_count = EXCLUDED.lap_count,
     fence = EXCLUDED.fence, url = NULL, error = NULL";
-    let mut ids = Vec::with_capacity(races.len());
-    let mut hashes = Vec::with_capacity(races.len());
-    let mut laps = Vec::with_capacity(races.len());
-    for race in races {
-        ids.push(race.id());
-        hashes.push(race.hash().to_vec());
-        laps.push(i32::try_from(race.race().lap_count()).unwrap_or(i32::MAX));
-    }
-    let what = "writing the checkpoints";
-    let written = session.execute(what, SQL, args![ids, event, HASH_VERSION, fence, hashes, laps]).await?;
-    if written == races.len() as u64 { Ok(()) } else { Err(StoreError::Aborted { what }) }
+
+/// As part of a larger statement: the checkpoints of the rows (`race`, `hash`, `laps`) of `from`. `event`, `version` and `fence`
+/// are parameters.
+pub(super) fn insert_from(from: &str, event: &str, version: &str, fence: &str) -> String {
+    format!(
+        "{INSERT}\nSELECT i.race, {event}, 'written', {version}, i.hash, i.laps, {fence} FROM {from} AS i (race, hash, laps)\n\
+         {ON_CONFLICT}"
+    )
+}
+
+/// Hashes and lap counts of races, as columns.
+pub(super) fn columns(races: &[UnitRace]) -> (Vec<&[u8]>, Vec<i32>) {
+    let laps = |race: &UnitRace| i32::try_from(race.race().lap_count()).unwrap_or(i32::MAX);
+    races.iter().map(|race| (race.hash().as_slice(), laps(race))).unzip()
+}
+
+/// Writes the checkpoints of the races of a unit, in a statement of their own.
+pub(super) async fn write(session: &mut Session, event: i64, fence: i64, races: &[UnitRace]) -> Result<(), StoreError> {
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| insert_from("unnest($1::bigint[], $5::bytea[], $6::integer[])", "$2", "$3", "$4"));
+    let ids: Vec<i64> = races.iter().map(UnitRace::id).collect();
+    let (hashes, laps) = columns(races);
+    let args = args![ids, event, HASH_VERSION, fence, hashes, laps];
+    let written = session.execute(WRITING, SQL.as_str(), args).await?;
+    all_written(written, races)
+}
+
+const WRITING: &str = "writing the checkpoints";
+
+/// Whether as many were written as there are races.
+pub(super) fn all_written(written: u64, races: &[UnitRace]) -> Result<(), StoreError> {
+    if written == races.len() as u64 { Ok(()) } else { Err(StoreError::Aborted { what: WRITING }) }
 }

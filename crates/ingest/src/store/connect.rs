@@ -36,8 +36,8 @@ pub(super) fn options(url: &str, settings: &DatabaseSettings) -> Result<PgConnec
             // Every statement here, and every foreign-key check that it causes, goes by a key. A plan that was cached
             // while a table was empty would otherwise scan it for ever after.
             ("enable_seqscan", "off".to_owned()),
-            // Where a scan cannot be avoided (the temporary table of changed laps has no index) that makes its cost look
-            // astronomical, which would have the statement compiled: a hundred milliseconds for one of two.
+            // Where a scan cannot be avoided that makes its cost look astronomical, which would have the statement
+            // compiled: a hundred milliseconds for one of two.
             ("jit", "off".to_owned()),
         ])
         .disable_statement_logging())
@@ -45,12 +45,17 @@ pub(super) fn options(url: &str, settings: &DatabaseSettings) -> Result<PgConnec
 
 /// The pool. A connection that comes back in an open or a failed transaction is closed.
 pub(super) fn pool(options: PgConnectOptions, settings: &DatabaseSettings) -> PgPool {
+    let port = options.get_port();
     PgPoolOptions::new()
         .max_connections(settings.pool_size)
         .min_connections(0)
         .acquire_timeout(settings.acquire_timeout)
         .idle_timeout(Duration::from_secs(60))
         .test_before_acquire(true)
+        .after_connect(move |_, _| {
+            super::socket::send_at_once(port);
+            Box::pin(std::future::ready(Ok(())))
+        })
         .after_release(|conn, _| Box::pin(outside_transaction(conn)))
         .connect_lazy_with(options)
 }

@@ -1,7 +1,8 @@
 //! Drivers, written sorted by key in a short transaction of their own ahead of the unit: two units that share a driver
 //! would else wait for each other, or deadlock. A driver without results after a crash is legal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use contract::feed::Counts;
 use sqlx::Row;
@@ -30,7 +31,30 @@ impl DriversWritten {
     }
 }
 
-/// Writes the drivers of some races.
+/// The drivers that this run has written, with their names: in an event the same ones race again and again. To be forgotten
+/// when something failed, since a driver may then have been taken away.
+#[derive(Debug, Default)]
+pub struct KnownDrivers(Mutex<HashMap<i64, String>>);
+
+impl KnownDrivers {
+    /// Forgets them all.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Leaves those that are not known under this name.
+    fn leave_unknown(&self, drivers: &mut BTreeMap<i64, &str>) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drivers.retain(|id, name| known.get(id).is_none_or(|known| known != name));
+    }
+
+    fn learn(&self, ids: &[i64], names: &[&str]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(ids.iter().copied().zip(names.iter().map(|&name| name.to_owned())));
+    }
+}
+
+/// Writes the drivers of some races, those that are known left out where rows are batched.
 ///
 /// # Errors
 /// The database fails. After an error at COMMIT the next call with the same `written` finds out what came of it.
@@ -38,6 +62,7 @@ pub async fn write(
     session: &mut Session,
     settings: &UnitSettings,
     races: &[UnitRace],
+    known: &KnownDrivers,
     written: &mut DriversWritten,
 ) -> Result<(), StoreError> {
     if let Some((transaction, counts)) = &written.in_doubt {
@@ -54,7 +79,7 @@ pub async fn write(
     if super::one_by_one(settings) {
         one_by_one(session, races, written).await
     } else {
-        written.add(batched(session, races).await?);
+        written.add(batched(session, races, known).await?);
         Ok(())
     }
 }
@@ -99,7 +124,7 @@ async fn one_by_one(session: &mut Session, races: &[UnitRace], written: &mut Dri
 }
 
 /// One statement for all of them: a transaction of its own.
-async fn batched(session: &mut Session, races: &[UnitRace]) -> Result<Counts, StoreError> {
+async fn batched(session: &mut Session, races: &[UnitRace], known: &KnownDrivers) -> Result<Counts, StoreError> {
     const SQL: &str = "\
 WITH incoming AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[]) AS i (id, name)),
 renamed AS (
@@ -118,12 +143,14 @@ SELECT (SELECT count(*) FROM added WHERE fresh),
             drivers.entry(encode::id(driver)?).or_insert(result.name.as_str());
         }
     }
+    let total = drivers.len() as u64;
+    known.leave_unknown(&mut drivers);
     if drivers.is_empty() {
-        return Ok(Counts::default());
+        return Ok(Counts { unchanged: total, ..Counts::default() });
     }
     let (ids, names): (Vec<i64>, Vec<&str>) = drivers.into_iter().unzip();
-    let total = ids.len() as u64;
-    let row = session.row(what, SQL, args![ids, names]).await?;
+    let row = session.row(what, SQL, args![&ids, &names]).await?;
+    known.learn(&ids, &names);
     let count = |i| row.try_get::<i64, _>(i).map(i64::unsigned_abs).map_err(doing(what));
     let (inserted, updated) = (count(0)?, count(1)?);
     Ok(Counts { inserted, updated, deleted: 0, unchanged: total.saturating_sub(inserted + updated) })

@@ -1,19 +1,17 @@
-//! The event itself: recorded when its page has been read, completed when every listed race is written.
+//! The event itself, recorded when its page has been read.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use contract::feed::Changes;
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::PgArguments;
 
 use super::error::doing;
 use super::rows::count;
 use super::session::args;
-use super::{Checkpoints, Session, State, StoreError, checkpoint, encode, entries};
-use crate::model::{Entry, Event};
-use crate::settings::UnitSettings;
+use super::{Checkpoints, Session, State, StoreError, checkpoint, encode, fence};
+use crate::model::Event;
 
 /// How far the ingestion of an event has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,48 +61,71 @@ pub struct Recorded {
     pub changes: Changes,
 }
 
-/// What an engine's transactions begin with: the fence is checked, and held so that newer engines wait until it ends.
-const FENCE: &str =
-    "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
+/// What is stored of an event before its page is recorded.
+struct Stored {
+    /// `None`: the event is not stored.
+    depth: Depth,
+    /// The rows of event and track say what the page says.
+    equal: bool,
+    since: i64,
+    entries_at: i64,
+    checkpoints: Checkpoints,
+}
 
-/// Opens a transaction and holds the fence, in one round trip. Returns `since` and `entries_at` of the engines' book.
-async fn begin_fenced(session: &mut Session, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
-    let what = "checking the fence";
-    let sql = FENCE.replace("$1", &encode::id(event)?.to_string());
-    let rows = session.begin_with(what, &sql).await?;
+/// Reads all that is known of an event, in one statement. Only the engine with the newest fence writes to an event, and the
+/// fence is checked here and again by the transaction that goes by what was read.
+async fn stored(session: &mut Session, event: &Event, fence: i64) -> Result<Stored, StoreError> {
+    const SQL: &str = "\
+SELECT b.fence, pg_backend_pid(), b.since, b.entries_at, e.ingest_depth, (t.name, e.track, e.name, e.first_day,
+       e.last_day, e.entries, e.drivers, e.total_laps, e.listed_races)
+       IS NOT DISTINCT FROM ($3, $2, $4, $5::text::date, $6::text::date, $7::integer, $8::integer, $9::integer, $10::integer),
+       k.race, k.stored, k.state, k.hash_version, k.hash, k.lap_count, k.fence
+FROM ingest_events b LEFT JOIN events e ON e.id = b.event_id LEFT JOIN tracks t ON t.slug = e.track
+LEFT JOIN (
+    SELECT coalesce(r.id, c.race_id) AS race, r.id IS NOT NULL AS stored, c.state, c.hash_version, c.hash, c.lap_count, c.fence
+    FROM (SELECT id FROM races WHERE event_id = $1) r
+    FULL JOIN (SELECT * FROM ingest_checkpoints WHERE event_id = $1) c ON c.race_id = r.id
+) k ON true
+WHERE b.event_id = $1";
+    let what = "reading what is known of the event";
+    let rows = session.rows(what, SQL, page_args(event)?).await?;
     let row = rows.first().ok_or_else(|| doing(what)(sqlx::Error::RowNotFound))?;
-    fenced(session, row, event, fence)
+    fence::check(session, row, [0, 1], event.id, fence)?;
+    let read = || -> sqlx::Result<_> {
+        let depth: Option<String> = row.try_get(4)?;
+        Ok((row.try_get(2)?, row.try_get(3)?, depth, row.try_get(5)?, row.try_get::<Option<i64>, _>(6)?))
+    };
+    let (since, entries_at, depth, equal, race) = read().map_err(doing(what))?;
+    let depth = depth.map_or(Depth::None, |depth| Depth::read(&depth));
+    let checkpoints = match race {
+        None => Checkpoints::new(),
+        Some(_) => rows.iter().map(|row| checkpoint::from_row(row, 6)).collect::<Result<_, _>>()?,
+    };
+    Ok(Stored { depth, equal, since, entries_at, checkpoints })
 }
 
-fn fenced(session: &mut Session, row: &PgRow, event: u64, fence: i64) -> Result<(i64, i64), StoreError> {
-    let what = "checking the fence";
-    session.backend = Some(row.try_get(3).map_err(doing(what))?);
-    if row.try_get::<i64, _>(0).map_err(doing(what))? != fence {
-        return Err(StoreError::Fenced { event, ours: fence });
-    }
-    Ok((row.try_get(1).map_err(doing(what))?, row.try_get(2).map_err(doing(what))?))
-}
-
-/// Opens the transaction of a unit, and checks that this engine is the newest: in two statements where every statement is
-/// made by itself.
-pub(super) async fn begin_unit(
-    session: &mut Session,
-    settings: &UnitSettings,
-    event: u64,
-    fence: i64,
-) -> Result<(), StoreError> {
-    if !super::one_by_one(settings) {
-        return begin_fenced(session, event, fence).await.map(drop);
-    }
-    session.begin().await?;
-    let row = session.row("checking the fence", FENCE, args![encode::id(event)?]).await?;
-    fenced(session, &row, event, fence).map(drop)
+/// The event as its page has it: parameters 1 to 10.
+fn page_args(event: &Event) -> Result<Result<PgArguments, StoreError>, StoreError> {
+    let number = |what, value| encode::maybe(event.id, what, value);
+    Ok(args![
+        encode::id(event.id)?,
+        &event.track,
+        &event.track_name,
+        &event.name,
+        encode::date(event.first_day),
+        encode::date(event.last_day),
+        number("entries", event.entries)?,
+        number("drivers", event.drivers)?,
+        number("total laps", event.total_laps)?,
+        i32::try_from(event.races.len()).unwrap_or(i32::MAX),
+    ])
 }
 
 /// Records an event as its page has it, in one transaction: track, event, and the races that are no longer listed, which
 /// leave. When a listed race is not stored or a stored one leaves, `ingest_depth` leaves `laps_full` here, and
-/// what has yet to be read again is marked, so that a crash does not lose sight of it. `in_doubt` keeps what was taken
-/// away from one attempt to the next, should the answer to COMMIT get lost.
+/// what has yet to be read again is marked, so that a crash does not lose sight of it. Where the page says what is stored,
+/// nothing is written and no transaction opened. `in_doubt` keeps what was taken away from one attempt to the next, should
+/// the answer to COMMIT get lost.
 ///
 /// # Errors
 /// The database fails; another engine has taken over.
@@ -114,44 +135,38 @@ pub async fn record(
     fence: i64,
     in_doubt: &Mutex<(u64, Changes)>,
 ) -> Result<Recorded, StoreError> {
-    const DEPTH: &str = "SELECT ingest_depth FROM events WHERE id = $1";
-    const TRACK: &str = "INSERT INTO tracks (slug, name) VALUES ($1, $2) ON CONFLICT (slug) DO UPDATE SET name = EXCLUDED.name \
-                         WHERE tracks.name <> EXCLUDED.name";
     const SINCE: &str = "UPDATE ingest_events SET since = $2 WHERE event_id = $1";
-    let what = "recording the event";
     let id = encode::id(event.id)?;
-    let (mut since, entries_at) = begin_fenced(session, event.id, fence).await?;
-    let row = session.rows(what, DEPTH, args![id]).await?;
-    let depth = match row.first() {
-        None => Depth::None,
-        Some(row) => Depth::read(row.try_get(0).map_err(doing(what))?),
-    };
-    let known = !row.is_empty();
-    let mut checkpoints = if known { checkpoint::of_event(session, id).await? } else { Checkpoints::new() };
+    let Stored { depth, equal, mut since, entries_at, mut checkpoints } = stored(session, event, fence).await?;
 
     let listed: HashSet<u64> = event.races.iter().map(|r| r.id).collect();
-    let left: Vec<u64> = checkpoints.keys().filter(|race| !listed.contains(race)).copied().collect();
+    let left = checkpoints.keys().any(|race| !listed.contains(race));
     let missing =
         listed.iter().any(|race| checkpoints.get(race).is_none_or(|c| !c.stored || c.state != Some(State::Written)));
-    let stays_full = depth == Depth::LapsFull && !missing && left.is_empty();
+    let stays_full = depth == Depth::LapsFull && !missing && !left;
     let now = if stays_full { Depth::LapsFull } else { Depth::Partial };
+    if !left && equal && depth == now {
+        // Should an earlier attempt have taken races away, its commit, which was in doubt, did happen.
+        let (removed, changes) = *in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        return Ok(Recorded { depth, checkpoints, since, entries_at, removed, changes });
+    }
 
-    session.execute(what, TRACK, args![&event.track, &event.track_name]).await?;
+    fence::begin(session, event.id, fence).await?;
     write_event(session, event, now).await?;
     let mut changes = Changes::default();
     let mut removed = 0;
-    if !left.is_empty() {
+    if left {
         removed = remove(session, id, &listed, &mut changes).await?;
         checkpoints.retain(|race, _| listed.contains(race));
     }
     if depth == Depth::LapsFull && !stays_full {
-        session.execute(what, SINCE, args![id, fence]).await?;
+        session.execute("recording the event", SINCE, args![id, fence]).await?;
         since = fence;
     }
     {
         // Only this engine takes races of the event away: with none left to take, the commit in doubt did happen.
         let mut kept = in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.is_empty() {
+        if !left {
             (removed, changes) = *kept;
         }
         *kept = (removed, changes);
@@ -160,10 +175,15 @@ pub async fn record(
     Ok(Recorded { depth, checkpoints, since, entries_at, removed, changes })
 }
 
+/// Track and event in one statement. (The event's key to its track is checked when it ends.)
 async fn write_event(session: &mut Session, event: &Event, depth: Depth) -> Result<(), StoreError> {
     const SQL: &str = "\
+WITH track AS (
+    INSERT INTO tracks (slug, name) VALUES ($2, $3) ON CONFLICT (slug) DO UPDATE SET name = EXCLUDED.name
+    WHERE tracks.name <> EXCLUDED.name
+)
 INSERT INTO events (id, track, name, first_day, last_day, entries, drivers, total_laps, listed_races, ingest_depth)
-VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9, $10)
+VALUES ($1, $2, $4, $5::text::date, $6::text::date, $7, $8, $9, $10, $11)
 ON CONFLICT (id) DO UPDATE SET track = EXCLUDED.track, name = EXCLUDED.name, first_day = EXCLUDED.first_day,
     last_day = EXCLUDED.last_day, entries = EXCLUDED.entries, drivers = EXCLUDED.drivers,
     total_laps = EXCLUDED.total_laps, listed_races = EXCLUDED.listed_races, ingest_depth = EXCLUDED.ingest_depth
@@ -171,21 +191,10 @@ WHERE (events.track, events.name, events.first_day, events.last_day, events.entr
        events.listed_races, events.ingest_depth)
       IS DISTINCT FROM (EXCLUDED.track, EXCLUDED.name, EXCLUDED.first_day, EXCLUDED.last_day, EXCLUDED.entries,
        EXCLUDED.drivers, EXCLUDED.total_laps, EXCLUDED.listed_races, EXCLUDED.ingest_depth)";
-    let number = |what, value| encode::maybe(event.id, what, value);
-    let listed = i32::try_from(event.races.len()).unwrap_or(i32::MAX);
-    let args = args![
-        encode::id(event.id)?,
-        &event.track,
-        &event.name,
-        encode::date(event.first_day),
-        encode::date(event.last_day),
-        number("entries", event.entries)?,
-        number("drivers", event.drivers)?,
-        number("total laps", event.total_laps)?,
-        listed,
-        depth.name(),
-    ];
-    session.execute("recording the event", SQL, args).await.map(drop)
+    let what = "recording the event";
+    let mut args = page_args(event)??;
+    sqlx::Arguments::add(&mut args, depth.name()).map_err(|e| doing(what)(sqlx::Error::Encode(e)))?;
+    session.execute(what, SQL, Ok(args)).await.map(drop)
 }
 
 /// Takes away the races that are not listed, with all that hangs on them.
@@ -236,117 +245,8 @@ UPDATE ingest_events SET since = $2 WHERE event_id = $1 AND EXISTS (SELECT FROM 
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let urls: Vec<_> = failed.iter().map(|f| clean(&f.url)).collect();
     let causes: Vec<_> = failed.iter().map(|f| clean(&f.cause)).collect();
-    begin_fenced(session, event, fence).await?;
+    fence::begin(session, event, fence).await?;
     session.execute(what, SQL, args![id, fence, races, urls, causes]).await?;
     session.execute(what, LEAVE, args![id, fence]).await?;
     session.commit().await
-}
-
-/// What completing an event came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Completion {
-    /// The event is `laps_full`.
-    pub full: bool,
-    /// Entries whose link to a driver changed, new entries left out.
-    pub relinked: u64,
-    /// Entries that stay without a driver since their name is ambiguous.
-    pub ambiguous: u64,
-}
-
-/// Links entries to drivers: an entry's driver is the only one who raced under its name in its class, when it is the
-/// only entry of that name there. Writes only links that change. `before` keeps their number from one attempt to the
-/// next: where a commit in doubt did happen, the next attempt finds none.
-async fn link(
-    session: &mut Session,
-    event: i64,
-    new: &HashSet<Entry>,
-    before: &AtomicU64,
-) -> Result<(u64, u64), StoreError> {
-    const SQL: &str = "\
-WITH raced AS MATERIALIZED (
-    SELECT ra.class, re.name, min(re.driver_id) AS driver_id, count(DISTINCT re.driver_id) AS drivers
-    FROM races ra JOIN results re ON re.race_id = ra.id
-    WHERE ra.event_id = $1 AND re.driver_id IS NOT NULL GROUP BY ra.class, re.name
-), listed AS (
-    SELECT class, name, count(*) AS entries FROM entries WHERE event_id = $1 GROUP BY class, name
-), wanted AS MATERIALIZED (
-    SELECT l.class, l.name, r.drivers IS NOT NULL AND (r.drivers > 1 OR l.entries > 1) AS ambiguous,
-           CASE WHEN r.drivers = 1 AND l.entries = 1 THEN r.driver_id END AS driver_id
-    FROM listed l LEFT JOIN raced r ON (r.class, r.name) = (l.class, l.name)
-), linked AS (
-    UPDATE entries e SET driver_id = w.driver_id FROM wanted w
-    WHERE e.event_id = $1 AND (e.class, e.name) = (w.class, w.name) AND e.driver_id IS DISTINCT FROM w.driver_id
-    RETURNING e.class, e.car_number, e.name, e.transponder
-)
-SELECT class, car_number, name, transponder, NULL::bigint FROM linked
-UNION ALL
-SELECT '', '', '', '', count(*) FROM wanted w JOIN entries e ON e.event_id = $1 AND (e.class, e.name) = (w.class, w.name)
-WHERE w.ambiguous";
-    let what = "linking entries to drivers";
-    let (mut relinked, mut ambiguous) = (0, 0);
-    for row in session.rows(what, SQL, args![event]).await? {
-        match row.try_get::<Option<i64>, _>(4).map_err(doing(what))? {
-            Some(n) => ambiguous = n.unsigned_abs(),
-            None if new.contains(&entries::entry(&row).map_err(doing(what))?) => {}
-            None => relinked += 1,
-        }
-    }
-    let earlier = before.fetch_max(relinked, Ordering::Relaxed);
-    Ok((relinked.max(earlier), ambiguous))
-}
-
-/// Completes an event: links its entries, and makes it `laps_full` if every listed race is written, which is
-/// looked up in this very transaction.
-///
-/// # Errors
-/// The database fails; another engine has taken over.
-pub async fn complete(
-    session: &mut Session,
-    event: &Event,
-    fence: i64,
-    new_entries: &HashSet<Entry>,
-    relinked: &AtomicU64,
-) -> Result<Completion, StoreError> {
-    const SQL: &str = "\
-WITH whole AS MATERIALIZED (
-    SELECT count(*) = cardinality($2::bigint[]) AS yes FROM unnest($2::bigint[]) AS l (id)
-    JOIN races r ON r.id = l.id JOIN ingest_checkpoints c ON c.race_id = l.id AND c.state = 'written'
-), done AS (
-    UPDATE events SET ingest_depth = 'laps_full' WHERE id = $1 AND ingest_depth <> 'laps_full' AND (SELECT yes FROM whole)
-)
-SELECT yes FROM whole";
-    let what = "completing the event";
-    let id = encode::id(event.id)?;
-    let listed: HashSet<u64> = event.races.iter().map(|r| r.id).collect();
-    let listed = listed.into_iter().map(encode::id).collect::<Result<Vec<_>, _>>()?;
-    begin_fenced(session, event.id, fence).await?;
-    let (relinked, ambiguous) = link(session, id, new_entries, relinked).await?;
-    let row = session.row(what, SQL, args![id, listed]).await?;
-    let full = row.try_get(0).map_err(doing(what))?;
-    session.commit().await?;
-    Ok(Completion { full, relinked, ambiguous })
-}
-
-/// Ends a run that leaves races behind: links what can be linked, and marks that every other page has been read, so that
-/// the next run fetches only what is left.
-///
-/// # Errors
-/// The database fails; another engine has taken over.
-pub async fn settle_unfinished(
-    session: &mut Session,
-    event: &Event,
-    fence: i64,
-    new_entries: &HashSet<Entry>,
-    relinked: &AtomicU64,
-    every_page_read: bool,
-) -> Result<Completion, StoreError> {
-    const SQL: &str = "UPDATE ingest_events SET since = 0 WHERE event_id = $1 AND fence = $2 AND since <> 0";
-    let id = encode::id(event.id)?;
-    begin_fenced(session, event.id, fence).await?;
-    let (relinked, ambiguous) = link(session, id, new_entries, relinked).await?;
-    if every_page_read {
-        session.execute("marking what was read", SQL, args![id, fence]).await?;
-    }
-    session.commit().await?;
-    Ok(Completion { full: false, relinked, ambiguous })
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::error::doing;
 use super::session::args;
 use super::unit::UnitRace;
-use super::{Session, StoreError, encode};
+use super::{HASH_VERSION, Session, StoreError, checkpoint, encode};
 use crate::model::RaceResult;
 use crate::settings::UnitSettings;
 
@@ -104,10 +104,12 @@ pub(super) fn check(race: &UnitRace) -> Result<(), StoreError> {
     result_rows(race).try_for_each(|row| row.map(drop))
 }
 
-/// Writes the races and results of a unit, and takes away the results that left a page. Their laps are counted.
+/// Writes the races and results of a unit, and takes away the results that left a page. Their laps are counted. Batched, the
+/// checkpoints are part of the statement.
 pub(super) async fn write(
     session: &mut Session,
     event: i64,
+    fence: i64,
     settings: &UnitSettings,
     races: &[UnitRace],
 ) -> Result<Changes, StoreError> {
@@ -121,7 +123,7 @@ pub(super) async fn write(
             results_one_by_one(session, event, race, &mut changes).await?;
         }
     } else {
-        batched(session, event, races, &mut changes).await?;
+        batched(session, event, fence, races, &mut changes).await?;
     }
     Ok(changes)
 }
@@ -237,7 +239,7 @@ pub(super) fn count(row: &PgRow, column: usize, what: &'static str) -> Result<u6
     row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(doing(what))
 }
 
-/// The races of a unit as columns: parameters 23 to 31 of the statement that writes them with their results.
+/// The races of a unit as columns: parameters 24 to 31 of the statement that writes them with their results.
 struct RaceColumns<'a> {
     ids: Vec<i64>,
     rounds: Vec<&'a str>,
@@ -319,10 +321,11 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// One statement for the races and results of a unit. (Keys to races are checked when it ends.)
+/// One statement for the races, results and checkpoints of a unit. (Keys to races are checked when it ends.)
 async fn batched(
     session: &mut Session,
     event: i64,
+    fence: i64,
     races: &[UnitRace],
     changes: &mut Changes,
 ) -> Result<(), StoreError> {
@@ -330,6 +333,8 @@ async fn batched(
         let arrays: Vec<_> = COLUMNS.iter().enumerate().map(|(i, (_, kind))| format!("${}::{kind}[]", i + 1)).collect();
         let (names, arrays) = (list("", 0), arrays.join(", "));
         let (stored, incoming, set) = (list("r.", 1), list("i.", 1), assignments("i"));
+        let hashes = "unnest($24::bigint[], $32::bytea[], $33::integer[])";
+        let checkpoints = checkpoint::insert_from(hashes, "$23", "$34", "$35");
         format!(
             "\
 WITH {RACES},
@@ -345,13 +350,17 @@ gone AS MATERIALIZED (
 ), added AS (
     INSERT INTO results ({names})
     SELECT * FROM incoming i WHERE NOT EXISTS (SELECT FROM results r WHERE r.id = i.id) RETURNING 1
+), checkpoints AS (
+{checkpoints} RETURNING 1
 )
 SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT count(*) FROM gone_results),
-       (SELECT count(*) FROM gone_laps), (SELECT count(*) FROM race_added), (SELECT count(*) FROM race_changed)"
+       (SELECT count(*) FROM gone_laps), (SELECT count(*) FROM race_added), (SELECT count(*) FROM race_changed),
+       (SELECT count(*) FROM checkpoints)"
         )
     });
     let what = "writing races and results";
     let of_races = RaceColumns::of(races)?;
+    let (hashes, lap_counts) = checkpoint::columns(races);
     let mut columns = Columns::default();
     for race in races {
         for row in result_rows(race) {
@@ -360,12 +369,11 @@ SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT cou
     }
     let stored: Vec<i64> = races.iter().filter(|r| r.stored()).map(UnitRace::id).collect();
     let total = columns.ids.len() as u64;
-    let written = races.len() as u64;
-    let Columns { ids, races, drivers, names, nths, car_numbers, behinds, numbers } = columns;
+    let Columns { ids, races: of_results, drivers, names, nths, car_numbers, behinds, numbers } = columns;
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = numbers;
     let args = args![
         ids,
-        races,
+        of_results,
         drivers,
         names,
         nths,
@@ -395,6 +403,10 @@ SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT cou
         of_races.times,
         of_races.lengths,
         of_races.warnings,
+        hashes,
+        lap_counts,
+        HASH_VERSION,
+        fence,
     ];
     let row = session.row(what, SQL.as_str(), args).await?;
     let (inserted, updated) = (count(&row, 0, what)?, count(&row, 1, what)?);
@@ -402,7 +414,7 @@ SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM changed), (SELECT cou
     changes.results += Counts { inserted, updated, deleted: count(&row, 2, what)?, unchanged };
     changes.laps.deleted += count(&row, 3, what)?;
     let (inserted, updated) = (count(&row, 4, what)?, count(&row, 5, what)?);
-    let unchanged = written.saturating_sub(inserted + updated);
+    let unchanged = (races.len() as u64).saturating_sub(inserted + updated);
     changes.races += Counts { inserted, updated, deleted: 0, unchanged };
-    Ok(())
+    checkpoint::all_written(count(&row, 6, what)?, races)
 }

@@ -46,8 +46,6 @@ pub struct Session {
     /// Process id of the backend, once a statement has told it.
     pub(super) backend: Option<i32>,
     lost: Arc<Mutex<Vec<i32>>>,
-    /// The temporary table of changed laps has been made on this connection.
-    pub(super) staged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +85,6 @@ impl Session {
             acquire,
             backend: None,
             lost: Arc::clone(store.lost()),
-            staged: false,
         })
     }
 
@@ -205,7 +202,6 @@ impl Session {
         let what = "ROLLBACK";
         if self.state == State::Open {
             self.note(what);
-            self.staged = false; // the temporary table may go with the transaction that made it
             let rolled_back = self
                 .exchange(what, State::Clean, |conn| async move { conn.execute(sqlx::raw_sql(what)).await.map(drop) })
                 .await;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use contract::Step;
 use contract::feed::{Changes, Committed, Counts, Record, Unit};
 
+use super::hash::hash_of;
 use super::session::args;
-use super::{Hash, Session, StoreError, checkpoint, content_hash, encode, event, laps, result_id, rows};
+use super::{Hash, Session, StoreError, checkpoint, encode, fence, laps, result_id, rows};
 use crate::metrics::Metrics;
 use crate::model::{Race, RaceResult};
 use crate::probe::{At, Probe, micros};
@@ -41,7 +42,7 @@ impl UnitRace {
             let reason = "two of its results have the same driver id, or no id and the same name".to_owned();
             return Err(StoreError::Race { race: listed, reason });
         }
-        let hash = content_hash(&race);
+        let hash = hash_of(&race, &result_ids);
         let unit_race = Self { id: encode::id(listed)?, result_ids, hash, stored, race };
         rows::check(&unit_race)?;
         unit_race.check_laps()?;
@@ -51,6 +52,10 @@ impl UnitRace {
     fn check_laps(&self) -> Result<(), StoreError> {
         let race = self.race.listed.id;
         for lap in self.race.results.iter().flat_map(|r| &r.laps) {
+            let rest = [lap.position, lap.pace_laps, lap.pace_ms].map(Option::unwrap_or_default);
+            if rest.into_iter().fold(lap.number | lap.time_ms, |all, n| all | n).cast_signed() >= 0 {
+                continue; // none has its highest bit set
+            }
             encode::int(race, "lap number", lap.number)?;
             encode::int(race, "lap time", lap.time_ms)?;
             encode::maybe(race, "position", lap.position)?;
@@ -155,16 +160,18 @@ pub async fn write(
     let mut changes = Changes::default();
     let acquire = session.take_acquire_time();
     let begun = Instant::now();
-    event::begin_unit(session, &context.settings, context.event, context.fence).await?;
+    fence::begin_unit(session, &context.settings, context.event, context.fence).await?;
     context.probe.reach(Step::UnitBegun, context.at(None));
-    changes += rows::write(session, event_id, &context.settings, races).await?;
+    changes += rows::write(session, event_id, context.fence, &context.settings, races).await?;
     if context.settings.extra_statement {
         needless(session, races).await?;
     }
     context.probe.reach(Step::ResultsWritten, context.at(Some(0)));
     let written = laps::write(session, context, races).await?;
     changes.laps += written.counts;
-    checkpoint::write(session, event_id, context.fence, races).await?;
+    if super::one_by_one(&context.settings) {
+        checkpoint::write(session, event_id, context.fence, races).await?;
+    } // else they came with the results
     context.probe.reach(Step::CheckpointWritten, context.at(Some(written.rows)));
     *outcome = UnitOutcome { changes, laps: written.rows };
     context.probe.reach(Step::BeforeCommit, context.at(Some(written.rows)));

@@ -116,7 +116,7 @@ async fn many_jobs_share_a_pool_that_comes_back_clean() {
     let (db, site) = (database().await, site(None).await);
     let server = Server::start(&db, Some(&site), limits(), None).await;
     for i in 0..6 {
-        // A changed race goes through a temporary table, which stays with its connection.
+        // Each time every race has changed.
         db.run("UPDATE laps SET time_ms = time_ms + 1; UPDATE ingest_checkpoints SET hash = NULL").await;
         let body = json!({"track": "testtrack", "event_id": EVENT, "refresh": true});
         let (_, job) = answer(post(&server.url, "?wait=60", &body)).await;

@@ -1,9 +1,11 @@
 //! Lap writers: one enum of write paths, a function each.
 //!
-//! A lap batch is a list of runs of consecutive laps of one result. What is beyond the last lap of a result leaves ahead
-//! of the batches, the same for every path: laps have no gaps, so an upsert of `1..=n` settles the rest.
+//! A lap batch is a list of runs of consecutive laps of one result. INSERT and UNNEST upsert every lap of a race; what is
+//! beyond the last lap of a result leaves ahead of the batches: laps have no gaps, so that settles the rest. COPY cannot
+//! upsert: of races that are stored, what left or changed is taken away, and only what differs is copied.
 
 mod copy;
+mod difference;
 mod insert;
 mod unnest;
 
@@ -11,6 +13,8 @@ use std::time::Instant;
 
 use contract::Step;
 use contract::feed::{Batch, Counts, Record};
+
+use difference::Difference;
 
 use super::session::args;
 use super::unit::{LAP_BYTES, UnitContext, UnitRace};
@@ -37,8 +41,6 @@ pub(super) struct Run<'a> {
 pub(super) struct LapBatchRows<'a> {
     runs: Vec<Run<'a>>,
     rows: usize,
-    /// No race of it has stored rows.
-    fresh: bool,
 }
 
 impl<'a> LapBatchRows<'a> {
@@ -92,13 +94,31 @@ pub(super) async fn write(
     let settings = &context.settings;
     let mut written = LapsWritten::default();
     let groups: Vec<&[UnitRace]> = if settings.accumulate_laps { vec![races] } else { races.chunks(1).collect() };
-    for group in &groups {
+    let mut runs = Vec::with_capacity(groups.len());
+    for group in groups {
         let stored: Vec<_> = group.iter().filter(|r| r.stored()).collect();
-        if !stored.is_empty() {
-            written.counts.deleted += prune(session, &stored).await?;
-        }
+        let fresh = group.iter().filter(|r| !r.stored());
+        runs.push(match settings.write_path {
+            _ if stored.is_empty() => all_runs(fresh),
+            WritePath::Insert | WritePath::Unnest => {
+                written.counts.deleted += prune(session, &stored).await?;
+                all_runs(group)
+            }
+            WritePath::Copy => {
+                let difference = Difference::of(session, &stored).await?;
+                written.counts.deleted += difference.take_away(session).await?;
+                written.counts.updated += difference.changed;
+                written.counts.unchanged += difference.unchanged;
+                let mut runs = all_runs(fresh);
+                runs.extend(difference.runs);
+                runs
+            }
+        });
     }
-    let batches: Vec<_> = groups.iter().flat_map(|group| batches(group, settings)).collect();
+    // Copies of laps that were taken away because they changed are no new laps.
+    let changed = written.counts.updated;
+    let most = rows_per_batch(settings);
+    let batches: Vec<_> = runs.into_iter().flat_map(|runs| batches(runs, most)).collect();
     let mut previous = false;
     for batch in batches {
         if previous {
@@ -120,6 +140,7 @@ pub(super) async fn write(
         context.probe.record(|| Record::Batch(Batch { unit: context.unit, rows, write_us }));
         context.probe.reach(Step::BatchWritten, at(context, written.rows));
     }
+    written.counts.inserted = written.counts.inserted.saturating_sub(changed);
     Ok(written)
 }
 
@@ -127,27 +148,28 @@ fn at(context: &UnitContext<'_>, laps: u64) -> At {
     At { unit: Some(context.unit), race: None, laps: Some(laps) }
 }
 
-/// The batches of some races. A fresh batch has no row of a race that is stored: COPY goes straight into the table.
-fn batches<'a>(races: &'a [UnitRace], settings: &UnitSettings) -> Vec<LapBatchRows<'a>> {
-    let most = rows_per_batch(settings);
+/// Every lap of some races.
+fn all_runs<'a>(races: impl IntoIterator<Item = &'a UnitRace>) -> Vec<Run<'a>> {
+    races.into_iter().flat_map(UnitRace::results).map(|(result, facts)| Run { result, laps: &facts.laps }).collect()
+}
+
+/// Batches of at most so many rows.
+fn batches(runs: Vec<Run<'_>>, most: usize) -> Vec<LapBatchRows<'_>> {
     let mut all = Vec::new();
-    for stored in [false, true] {
-        let mut batch = LapBatchRows { fresh: !stored, ..LapBatchRows::default() };
-        for (result, facts) in races.iter().filter(|r| r.stored() == stored).flat_map(UnitRace::results) {
-            let mut rest = facts.laps.as_slice();
-            while !rest.is_empty() {
-                let (laps, after) = rest.split_at(rest.len().min(most - batch.rows));
-                rest = after;
-                batch.rows += laps.len();
-                batch.runs.push(Run { result, laps });
-                if batch.rows == most {
-                    all.push(std::mem::replace(&mut batch, LapBatchRows { fresh: !stored, ..LapBatchRows::default() }));
-                }
+    let mut batch = LapBatchRows::default();
+    for Run { result, laps: mut rest } in runs {
+        while !rest.is_empty() {
+            let (laps, after) = rest.split_at(rest.len().min(most - batch.rows));
+            rest = after;
+            batch.rows += laps.len();
+            batch.runs.push(Run { result, laps });
+            if batch.rows == most {
+                all.push(std::mem::take(&mut batch));
             }
         }
-        if batch.rows > 0 {
-            all.push(batch);
-        }
+    }
+    if batch.rows > 0 {
+        all.push(batch);
     }
     all
 }
@@ -171,20 +193,17 @@ mod tests {
     use crate::settings::{Profile, Settings};
 
     #[test]
-    fn batches_hold_every_lap_once_and_respect_size_and_freshness() {
-        let races =
-            [(1, false), (2, true), (3, false)].map(|(id, stored)| UnitRace::new(race(id, 4, 7), stored).unwrap());
+    fn batches_hold_every_lap_once_and_respect_size() {
+        let races = [1, 2, 3].map(|id| UnitRace::new(race(id, 4, 7), false).unwrap());
         for size in ["1", "5", "28", "1000000", "auto"] {
             let settings = Settings::with(Profile::Fast, &[("lap_batch", size)]).unwrap().unit;
-            let batches = batches(&races, &settings);
+            let batches = batches(all_runs(&races), rows_per_batch(&settings));
             let rows: Vec<_> = batches.iter().flat_map(|b| b.iter().map(|(id, lap)| (id, lap.number))).collect();
             assert_eq!(rows.len(), 84, "{size}");
             assert_eq!(rows.iter().collect::<std::collections::HashSet<_>>().len(), 84, "{size}");
             for batch in &batches {
                 assert_eq!(batch.rows, batch.iter().count());
                 assert!(batch.rows <= rows_per_batch(&settings));
-                let fresh = batch.runs.iter().all(|r| races[1].results().all(|(id, _)| id != r.result));
-                assert_eq!(batch.fresh, fresh, "{size}");
             }
         }
     }
@@ -207,7 +226,7 @@ mod tests {
             let own = [("memory_budget", "176KiB"), ("lap_batch", batch), ("write_path", path)];
             let settings = Settings::with(Profile::Fast, &own).unwrap().unit;
             assert_eq!(rows_per_batch(&settings), 1024, "{path}");
-            let rows: Vec<_> = batches(&races, &settings).iter().map(|b| b.rows).collect();
+            let rows: Vec<_> = batches(all_runs(&races), 1024).iter().map(|b| b.rows).collect();
             assert_eq!(rows, [1024, 1024, 1024, 928], "{path}");
         }
     }
