@@ -23,8 +23,11 @@ use crate::trial::record::RunRecord;
 /// Exit code when not even the lowest rate meets the objective.
 const MISSED: u8 = 1;
 
+/// A search begins so many times below the scenario's own rate: from where the harness itself is not the limit.
+const BELOW: f64 = 4.0;
+
 /// A request may start so small a share of the objective's bound after it was due.
-const LATE_SHARE: u32 = 50;
+const LATE_SHARE: u32 = 10;
 
 /// Arguments.
 #[derive(clap::Args, Debug, Clone)]
@@ -157,7 +160,7 @@ impl Load<'_> {
         record: &mut RunRecord,
     ) -> Result<(), Failure> {
         let bounds = match spec.pattern {
-            Pattern::Steady { rate } | Pattern::Soak { rate, .. } => Bounds { first: rate, ..Bounds::default() },
+            Pattern::Steady { rate } | Pattern::Soak { rate, .. } => Bounds { first: rate / BELOW, ..Bounds::default() },
             _ => Bounds::default(),
         };
         let fewest = objective.fewest();

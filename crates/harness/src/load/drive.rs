@@ -266,7 +266,10 @@ impl Repetition<'_> {
         }
         self.progress.phase("waiting for what goes on");
         // What a fault began is ended, and every place is filled again, before anything is judged.
-        self.meanwhile(service, faults, tokio::spawn(tokio::time::sleep(Duration::ZERO))).await??;
+        let until = tokio::time::Instant::now() + HEALING;
+        while faults.goes_on() && tokio::time::Instant::now() < until {
+            self.meanwhile(service, faults, tokio::spawn(tokio::time::sleep(faults::LOOK))).await??;
+        }
         faults.end(service).await?;
         self.heal(service, faults).await?;
         let drained = {

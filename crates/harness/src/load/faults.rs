@@ -413,10 +413,10 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Whether every fault has struck and is over.
+    /// Whether a fault that has struck is still to be over.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.pending.is_empty() && self.slots.iter().all(|s| matches!(s.state, State::Fired(_) | State::Not(..)))
+    pub fn goes_on(&self) -> bool {
+        self.pending.iter().any(|p| matches!(self.slots[p.slot].state, State::Fired(_)))
     }
 
     /// The load is over: what has not struck will not, and what is in force ends. The world is whole afterwards.

@@ -67,7 +67,10 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
     if !of_run.is_empty() {
         nav.push(("#plots", "Plots"));
     }
-    nav.extend([("#measurements", "Measurements"), ("#environment", "Environment")]);
+    if !load::is_load(run) {
+        nav.push(("#measurements", "Measurements"));
+    }
+    nav.push(("#environment", "Environment"));
     let body = html! {
         (verdicts::banner(run, &overall, lead, &groups))
         @if let Some(lead) = lead { (lead.section) }
@@ -82,7 +85,7 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
                 @for plot in of_run { (plot.figure()) }
             }
         }
-        (measurements::section(&groups))
+        @if !load::is_load(run) { (measurements::section(&groups)) }
         (environment::section(run))
     };
     let headline = lead.map_or(overall.headline(), |lead| &lead.headline);

@@ -66,8 +66,12 @@ pub fn timeline(trial: &TrialRecord) -> Result<Option<Plot>, PlotError> {
 fn panels(load: &LoadRecord) -> Vec<Panel> {
     let seconds = |us: u64| us as f64 / 1e6;
     let rows = &load.generated.rows;
+    // The last row may be so short that its rates say nothing.
+    let widest = rows.iter().map(|r| r.until_us.saturating_sub(r.from_us)).max().unwrap_or(0);
+    let whole = |r: &&crate::load::rows::Row| (r.until_us.saturating_sub(r.from_us)) * 2 > widest;
     let of_rows = |value: &dyn Fn(&crate::load::rows::Row) -> Option<f64>| -> Vec<(f64, f64)> {
-        rows.iter().filter_map(|r| Some((seconds(u64::midpoint(r.from_us, r.until_us)), value(r)?))).collect()
+        let at = |r: &crate::load::rows::Row| seconds(u64::midpoint(r.from_us, r.until_us));
+        rows.iter().filter(whole).filter_map(|r| Some((at(r), value(r)?))).collect()
     };
     let of_samples = |value: &dyn Fn(&crate::load::record::Sample) -> Option<f64>| -> Vec<(f64, f64)> {
         load.samples.iter().filter_map(|s| Some((seconds(s.at_us), value(s)?))).collect()
@@ -153,11 +157,16 @@ fn paint(
         if last { "time since the load began" } else { "" },
         |s| format::short_duration(s * 1e6),
     );
-    let names: Vec<&str> = panel.lines.iter().map(|l| l.1.as_str()).collect();
-    let y = Axis::linear(max, 3, &format!("{} ({})", panel.title, names.join(", ")), panel.label);
+    let y = Axis::linear(max, 3, panel.title, panel.label);
     // Labels of all panels have the same room, so that times stand above one another.
     let labels = y.ticks.iter().map(|(_, l)| canvas.text_width(l)).max().unwrap_or(0);
     let frame = Frame::draw(canvas, ((70 - labels).max(0), top), (canvas.width, bottom), x, y);
+    // The names in the colours of their lines, after the title.
+    let mut at = frame.left.min(80) + canvas.text_width(panel.title) + 16;
+    for (n, name, _) in &panel.lines {
+        canvas.text(name, (at, top + 10), Anchor::Left, Role::Series(*n));
+        at += canvas.text_width(name) + 12;
+    }
     let since = |us: u64| us.saturating_sub(began_us) as f64 / 1e6;
     for (n, fired) in trial.faults.iter().enumerate().filter_map(|(n, f)| Some((n + 1, f.fired.as_ref()?))) {
         let (a, b) = (frame.px(since(fired.at_us)), frame.px(since(fired.healed_us.unwrap_or(fired.at_us))));
