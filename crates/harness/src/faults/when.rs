@@ -25,7 +25,9 @@ pub enum When {
     },
     /// When this lap row is inserted, from 1: `row#500`. For errors that PostgreSQL itself raises.
     Row(u32),
-    /// So long after the first engine process started: `1.5s`. No shipped scenario uses one.
+    /// When the n-th job of a load begins to run, from 1: `job#3`.
+    Job(u32),
+    /// So long after the first engine process started, or a load began: `1.5s`.
     Time(Span),
 }
 
@@ -46,6 +48,8 @@ names! {
     Any = "frame",
     /// A request to LiveRC.
     Request = "request",
+    /// A client's request to the service for an import, in a load.
+    Import = "import",
 }
 
 names! {
@@ -61,6 +65,8 @@ names! {
     Complete = "complete",
     /// ReadyForQuery has been forwarded to the engine.
     Ready = "ready",
+    /// The service has answered, nothing of the answer has been forwarded to the client.
+    Answered = "answered",
 }
 
 /// A text that is no trigger.
@@ -93,6 +99,12 @@ impl When {
         matches!(self, Self::Wire { frame: Frame::Commit, .. })
     }
 
+    /// Whether only a load has such a moment.
+    #[must_use]
+    pub fn is_of_load(&self) -> bool {
+        matches!(self, Self::Job(_) | Self::Wire { frame: Frame::Import, .. })
+    }
+
     /// Whether only the proxy can see it.
     #[must_use]
     pub fn is_wire(&self) -> bool {
@@ -106,6 +118,7 @@ impl fmt::Display for When {
             Self::Step(trigger) => write!(f, "{trigger}"),
             Self::Wire { frame, occurrence, moment } => write!(f, "{frame}#{occurrence}:{moment}"),
             Self::Row(n) => write!(f, "row#{n}"),
+            Self::Job(n) => write!(f, "job#{n}"),
             Self::Time(after) => write!(f, "{after}"),
         }
     }
@@ -114,7 +127,7 @@ impl fmt::Display for When {
 impl FromStr for When {
     type Err = WhenError;
 
-    /// `step[#n]`, `commit#n[:moment]` (and `batch`, `frame`, `request`), `row#n`, or a duration. A missing occurrence is
+    /// `step[#n]`, `commit#n[:moment]` (and `batch`, `frame`, `request`, `import`), `row#n`, `job#n`, or a duration. A missing occurrence is
     /// the first, a missing moment is `before`.
     fn from_str(text: &str) -> Result<Self, WhenError> {
         if let Ok(after) = text.parse::<Span>() {
@@ -139,6 +152,7 @@ impl FromStr for When {
             // Only frames have moments.
             (Err(unknown), Some(_)) => Err(unknown.into()),
             (Err(_), None) if name == "row" => Ok(Self::Row(occurrence)),
+            (Err(_), None) if name == "job" => Ok(Self::Job(occurrence)),
             (Err(unknown), None) => match name.parse::<Step>() {
                 Ok(step) => Ok(Self::Step(Trigger { step, occurrence })),
                 Err(_) => {
@@ -166,6 +180,8 @@ mod tests {
             ("frame#17:sent", "frame#17:sent"),
             ("request#4", "request#4:before"),
             ("row#500", "row#500"),
+            ("job#3", "job#3"),
+            ("import#2:answered", "import#2:answered"),
             ("1.5s", "1.5s"),
             ("250ms", "250ms"),
         ] {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::oracle::{OracleName, Verdict};
+use crate::oracle::Verdict;
 use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{compared, format, notes, overall, scrub, search, selftest};
+use super::{compared, format, notes, overall, scrub, search, selftest, words};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 12] = [
@@ -90,7 +90,7 @@ fn header(out: &mut String, first: &str, groups: &[Group<'_>]) {
 
 fn verdicts(out: &mut String, groups: &[Group<'_>]) {
     header(out, "oracle", groups);
-    for &oracle in OracleName::ALL {
+    for oracle in words::oracles(groups.iter().flat_map(|g| g.trials.iter().copied())) {
         let cells: Vec<String> = groups
             .iter()
             .map(|g| {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::oracle::{OracleName, Verdict};
+use crate::oracle::Verdict;
 use crate::search::record::SearchRecord;
 use crate::stats::Metric;
 use crate::trial::record::{RunRecord, TrialRecord};
@@ -130,7 +130,7 @@ fn searched(out: &mut String, found: &SearchRecord, paint: Paint) {
 /// Lines of verdicts, a column per group: `held`, or counts where trials differ.
 fn verdicts(out: &mut String, groups: &[Group<'_>], paint: Paint) {
     let mut rows = vec![Row::head("oracle", groups)];
-    for &oracle in OracleName::ALL {
+    for oracle in words::oracles(groups.iter().flat_map(|g| g.trials.iter().copied())) {
         let cells: Vec<Cell> = groups
             .iter()
             .map(|g| {

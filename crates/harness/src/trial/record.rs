@@ -8,6 +8,7 @@ use contract::feed::{Changes, Failed, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::ab::{ComparisonRecord, InSet};
+use crate::load::record::LoadRecord;
 use crate::oracle::Judgement;
 use crate::search::record::SearchRecord;
 use crate::selftest::SelfTest;
@@ -89,6 +90,9 @@ pub struct TrialRecord {
     /// Why the environment failed in mid-trial, where it did: the trial is then *unknown*.
     #[serde(default)]
     pub broken: Option<String>,
+    /// What was asked of a service and told by it, where the trial is a load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Box<LoadRecord>>,
 }
 
 /// Why an event was ingested.
@@ -99,6 +103,8 @@ pub enum Purpose {
     Revision(u32),
     /// Once more, with nothing changed: for `same-content` and `no-rewrite`.
     Again,
+    /// By the workers of a service under load, as often as its clients asked for.
+    Import,
 }
 
 /// One ingestion: processes are started until the event is finished or no restarts are left.

@@ -165,6 +165,7 @@ pub fn trial(number: u32, profile: &str, speed: f64) -> TrialRecord {
         in_set: None,
         beside: Vec::new(),
         broken: None,
+        load: None,
     }
 }
 
