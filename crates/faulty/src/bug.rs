@@ -94,7 +94,7 @@ names! {
     LostToldFailed = "lost-answer-told-as-failure",
     /// A client tells success when its job has ended, however it ended.
     FailureToldComplete = "failed-import-told-as-success",
-    /// A worker claims a job that another is working on, and ingests its event beside it, without lock or fence.
+    /// A worker claims a job that another is working on, and both ingest its event, without lock or fence.
     TwoWorkers = "two-workers-on-one-event",
     /// A worker claims its job for a day, so that nobody takes it over when the worker dies.
     JobLost = "job-lost-with-its-worker",

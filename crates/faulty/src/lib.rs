@@ -74,6 +74,7 @@ fn start(args: Vec<String>) -> anyhow::Result<u8> {
         liverc: var(env::LIVERC_BASE_URL)?,
         probe: ingest::probe::Probe::from_env()?.into(),
         guarded: true,
+        meeting: None,
     };
     // One thread: `raise` must stop or kill at the step, not a few statements of another thread later.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -8,6 +8,7 @@ use contract::{Step, exit};
 use ingest::liverc::{LivercUrls, entry_list, event_page};
 use ingest::model::{Entry, Event, ListedRace};
 use ingest::probe::{At, Probe, micros};
+use tokio::sync::Notify;
 
 use crate::bug::{Bug, Sham};
 use crate::fetch::Fetcher;
@@ -31,6 +32,8 @@ pub struct Task {
     pub probe: Arc<Probe>,
     /// Whether the event's lock is taken and its fence looked at.
     pub guarded: bool,
+    /// What is waited for after the first unit, so that another worker is certainly at the event meanwhile.
+    pub meeting: Option<Arc<Notify>>,
 }
 
 impl Task {
@@ -177,8 +180,12 @@ impl Run<'_> {
     async fn write(&mut self, unit: &mut Vec<Prepared>) -> anyhow::Result<()> {
         if !unit.is_empty() {
             self.writer.write(unit).await?;
+            let first = self.summary.written == 0;
             self.summary.written += unit.len() as u64;
             unit.clear();
+            if let Some(meeting) = self.task.meeting.as_ref().filter(|_| first) {
+                meeting.notified().await;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use ingest::settings::{Profile, Settings};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::bug::ServiceBug;
 use crate::run::{self, Task};
@@ -21,6 +22,8 @@ use crate::run::{self, Task};
 const PAUSE: Duration = Duration::from_millis(50);
 /// What a worker claims a job for that never gives one back.
 const A_DAY: Duration = Duration::from_secs(86_400);
+/// How long a worker waits at most for the other one that is to work beside it.
+const MEETING: Duration = Duration::from_secs(20);
 /// Attempts at writing a job's end.
 const ATTEMPTS: u32 = 20;
 
@@ -93,8 +96,8 @@ impl Worker {
         loop {
             match self.claim().await {
                 Ok(Some(job)) => {
-                    self.seen.insert(job.id);
-                    if let Some(ending) = self.run(&job).await {
+                    let first = self.seen.insert(job.id) && job.claim == 1;
+                    if let Some(ending) = self.run(&job, first).await {
                         self.end(&job, &ending).await;
                     }
                 }
@@ -123,8 +126,7 @@ impl Worker {
 UPDATE ingest_jobs SET worker = $1, claim = claim + 1, lease_until = now() + make_interval(secs => $2)
 WHERE id = (SELECT id FROM ingest_jobs WHERE state = 'running' AND worker <> $1 AND id <> ALL ($3) ORDER BY id LIMIT 1)
 RETURNING id, event_id, track, refresh, claim, attempts, takeovers";
-        let options: PgConnectOptions = self.database.parse()?;
-        let mut conn = PgConnection::connect_with(&options.disable_statement_logging()).await?;
+        let mut conn = self.connect().await?;
         let seen: Vec<i64> = self.seen.iter().copied().collect();
         let row = sqlx::query(SQL).bind(&self.name).bind(self.lease.as_secs_f64()).bind(seen);
         let Some(row) = row.fetch_optional(&mut conn).await? else { return Ok(None) };
@@ -139,23 +141,53 @@ RETURNING id, event_id, track, refresh, claim, attempts, takeovers";
         }))
     }
 
-    /// Ingests the job's event and renews the claim meanwhile. `None`: the job is another's now.
-    async fn run(&self, job: &Claimed) -> Option<Ending> {
+    async fn connect(&self) -> anyhow::Result<PgConnection> {
+        let options: PgConnectOptions = self.database.parse()?;
+        Ok(PgConnection::connect_with(&options.disable_statement_logging()).await?)
+    }
+
+    /// Waits until the worker that has claimed this job after us has ended it, or the job has ended in another way.
+    async fn meet(&self, job: &Claimed) {
+        const SQL: &str = "SELECT count(*) FROM ingest_jobs WHERE id = $1 AND state = 'running'";
+        let ended = async {
+            let mut conn = self.connect().await?;
+            while sqlx::query_scalar::<_, i64>(SQL).bind(job.id).fetch_one(&mut conn).await? > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            anyhow::Ok(())
+        };
+        if !matches!(tokio::time::timeout(MEETING, ended).await, Ok(Ok(()))) {
+            eprintln!("faulty: no other worker has ended job {}", job.id);
+        }
+    }
+
+    /// Ingests the job's event and renews the claim meanwhile. `first`: no other worker has had it. `None`: the job is another's
+    /// now.
+    async fn run(&self, job: &Claimed, first: bool) -> Option<Ending> {
+        let guarded = self.bug != Some(ServiceBug::TwoWorkers);
+        let meeting = (!guarded && first).then(Arc::<Notify>::default);
         let task = Task {
             track: job.track.clone(),
             event: job.event_id,
             database: self.database.clone(),
             liverc: self.liverc.clone(),
             probe: Arc::clone(&self.probe),
-            guarded: self.bug != Some(ServiceBug::TwoWorkers),
+            guarded,
+            meeting: meeting.clone(),
         };
         let mut run = std::pin::pin!(run::summary(&task, None, None));
+        let mut met = std::pin::pin!(self.meet(job));
+        let mut over = meeting.is_none();
         let mut ticks = tokio::time::interval(self.renew);
         let summary = loop {
             tokio::select! {
                 summary = &mut run => break summary,
+                () = &mut met, if !over => {
+                    over = true;
+                    meeting.iter().for_each(|meeting| meeting.notify_one());
+                }
                 _ = ticks.tick() => match self.queue.renew(job, self.lease, None).await {
-                    Ok(false) if task.guarded => return None,
+                    Ok(false) if guarded => return None,
                     Ok(_) => {}
                     Err(error) => eprintln!("faulty: cannot renew a claim: {error}"),
                 },

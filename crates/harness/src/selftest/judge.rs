@@ -27,8 +27,7 @@ pub fn judge(cases: &[Case], trials: &[(usize, &TrialRecord)], part: bool) -> Se
             failures.push(format!("{who} under {} (trial {}): {why}", row.scenario, row.trial));
         }
     }
-    let mut caught: BTreeMap<OracleName, u32> =
-        OracleName::ALL.iter().filter(|o| o.applies(false)).map(|&oracle| (oracle, 0)).collect();
+    let mut caught: BTreeMap<OracleName, u32> = OracleName::ALL.iter().map(|&oracle| (oracle, 0)).collect();
     for row in rows.iter().filter(|row| row.sort == Sort::Bug && row.failure.is_none()) {
         row.violated.iter().for_each(|&oracle| *caught.entry(oracle).or_default() += 1);
     }

@@ -6,6 +6,7 @@
 
 mod cases;
 mod judge;
+mod service;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::oracle::{OracleName, Verdict};
 
-pub use cases::{Case, Expected, SCENARIOS, cases, toml};
+pub use cases::{Case, Expected, Subject, cases, scenarios, toml};
 pub use judge::judge;
 
 /// What the test came to.
