@@ -1,19 +1,30 @@
 //! `harness load SCENARIO`: a service under load.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::interrupt::unless_cancelled;
 use super::session::{self, Common, Session};
 use super::sweep::conclude;
-use super::{Failure, INTERRUPTED, sweep_flag};
+use super::{Failure, INTERRUPTED, PASS, sweep_flag};
 use crate::clock::monotonic_us;
+use crate::load::arrivals::{Length, Pattern};
+use crate::load::capacity::{self, Bounds, Found, Measured, Objective};
 use crate::load::drive;
 use crate::load::plan::{self, LoadPlan};
 use crate::quantity::Span;
 use crate::report;
 use crate::scenario::{LoadOverrides, LoadSpec, Overrides, Scenario};
 use crate::trial::drive::Progress as _;
+use crate::trial::plan::Revision;
 use crate::trial::record::RunRecord;
+
+/// Exit code when not even the lowest rate meets the objective.
+const MISSED: u8 = 1;
+
+/// A request may start so small a share of the objective's bound after it was due.
+const LATE_SHARE: u32 = 50;
 
 /// Arguments.
 #[derive(clap::Args, Debug, Clone)]
@@ -29,6 +40,9 @@ pub struct Args {
     /// For how long requests are made
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
+    /// Search the highest rate that meets an objective of the latency, such as 'p99 < 5s'
+    #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["users", "repetitions"])]
+    find_capacity: Option<Objective>,
     /// Repetitions, each with a service and a database of its own
     #[arg(long, value_name = "N")]
     repetitions: Option<NonZeroU32>,
@@ -60,13 +74,22 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
         let mut record = session::header(&scenario, session);
         if !record.interrupted {
             session.directory(&scenario.name)?;
-            repetitions(args, &scenario, &spec, session, &mut record).await?;
+            let mut load = Load { args, scenario: &scenario, events: events(&scenario, &spec, session).await? };
+            report::write_header(&record, &session.lab.out)?;
+            match args.find_capacity {
+                Some(objective) => load.search(&objective, &spec, session, &mut record).await?,
+                None => load.repeat(&spec, session, &mut record).await?,
+            }
         }
         record.run_us = monotonic_us() - session.started_us;
         Ok((record, session.lab.out.clone()))
     })?;
     match ended {
-        Some((record, out)) if out != args.common.out => conclude(&args.common, record, &out),
+        Some((record, out)) if out != args.common.out => {
+            let nowhere = record.capacity.as_ref().is_some_and(|c| matches!(c.found, Found::Nowhere { .. }));
+            let code = conclude(&args.common, record, &out)?;
+            Ok(if code == PASS && nowhere { MISSED } else { code })
+        }
         // Interrupted before there was anything to measure.
         _ => Ok(INTERRUPTED),
     }
@@ -100,23 +123,93 @@ fn resolve(args: &Args) -> Result<(Scenario, LoadSpec), Failure> {
     Ok((scenario, spec))
 }
 
-async fn repetitions(
-    args: &Args,
-    scenario: &Scenario,
-    spec: &LoadSpec,
-    session: &Session,
-    record: &mut RunRecord,
-) -> Result<(), Failure> {
-    let Session { lab, bar, cancel, .. } = session;
-    report::write_header(record, &lab.out)?;
-    bar.phase("making the events");
+/// The events, made off the async threads.
+async fn events(scenario: &Scenario, spec: &LoadSpec, session: &Session) -> Result<Vec<Arc<Revision>>, Failure> {
+    session.bar.phase("making the events");
     let (of, from) = (scenario.clone(), spec.clone());
-    let events = tokio::task::spawn_blocking(move || plan::events(&of, &from)).await.map_err(Failure::environment)?;
-    for number in 1..=scenario.trials {
-        bar.trial(format!("{} {number}/{}", scenario.name, scenario.trials));
-        let mut plan = LoadPlan::of(scenario, spec, number, &events);
-        plan.keep = args.keep;
-        plan.reproduce = reproduce(args, scenario);
+    tokio::task::spawn_blocking(move || plan::events(&of, &from)).await.map_err(Failure::environment)
+}
+
+/// A load that is made again and again.
+struct Load<'a> {
+    args: &'a Args,
+    scenario: &'a Scenario,
+    events: Vec<Arc<Revision>>,
+}
+
+impl Load<'_> {
+    async fn repeat(&mut self, spec: &LoadSpec, session: &Session, record: &mut RunRecord) -> Result<(), Failure> {
+        for number in 1..=self.scenario.trials {
+            session.bar.trial(format!("{} {number}/{}", self.scenario.name, self.scenario.trials));
+            if !self.one(spec, None, session, record).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches the highest rate that meets the objective. Each measurement is a repetition, judged like any other.
+    async fn search(
+        &mut self,
+        objective: &Objective,
+        spec: &LoadSpec,
+        session: &Session,
+        record: &mut RunRecord,
+    ) -> Result<(), Failure> {
+        let bounds = match spec.pattern {
+            Pattern::Steady { rate } | Pattern::Soak { rate, .. } => Bounds { first: rate, ..Bounds::default() },
+            _ => Bounds::default(),
+        };
+        let fewest = objective.fewest();
+        let late = objective.limit() / LATE_SHARE;
+        let spec_of = |rate: f64| {
+            let wanted = match spec.length {
+                Length::Time(time) => (rate * time.as_secs_f64()).ceil() as u64,
+                Length::Requests(n) => n,
+            };
+            let length = Length::Requests(wanted.max(fewest));
+            LoadSpec { pattern: Pattern::Steady { rate }, length, ..spec.clone() }
+        };
+        let found = {
+            let record = &mut *record;
+            capacity::search(objective, &bounds, async |rate: f64| {
+                session.bar.trial(format!("{} at {rate:.1}/s", self.scenario.name));
+                if !self.one(&spec_of(rate), Some(late), session, record).await? {
+                    return Err(Failure::environment("stopped by the user"));
+                }
+                let last = record.trials.last().and_then(|t| t.load.as_ref());
+                let broken = record.trials.last().and_then(|t| t.broken.clone()).unwrap_or_default();
+                let load = last.ok_or_else(|| {
+                    Failure::environment(format!("a measurement at {rate:.1} requests/s came to nothing: {broken}"))
+                })?;
+                Ok(Measured::from(&load.generated))
+            })
+            .await
+        };
+        match found {
+            Ok(found) => {
+                record.capacity = Some(Box::new(found));
+                Ok(())
+            }
+            Err(_) if record.interrupted => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// One repetition. `false`: the user stopped it.
+    async fn one(
+        &mut self,
+        spec: &LoadSpec,
+        late: Option<Duration>,
+        session: &Session,
+        record: &mut RunRecord,
+    ) -> Result<bool, Failure> {
+        let Session { lab, bar, cancel, .. } = session;
+        let number = u32::try_from(record.trials.len() + 1).unwrap_or(u32::MAX);
+        let mut plan = LoadPlan::of(self.scenario, spec, number, &self.events);
+        plan.keep = self.args.keep;
+        plan.late_after = late.map_or(plan.late_after, |late| late.max(plan.late_after));
+        plan.reproduce = reproduce(self.args, self.scenario);
         let done = unless_cancelled(cancel, drive::repetition(lab, &plan, bar, cancel)).await;
         record.interrupted = cancel.is_cancelled();
         // One that ended whole just then was measured.
@@ -124,11 +217,8 @@ async fn repetitions(
             report::append_trial(&done, &lab.out)?;
             record.trials.push(done);
         }
-        if record.interrupted {
-            break;
-        }
+        Ok(!record.interrupted)
     }
-    Ok(())
 }
 
 /// The command that runs a repetition like this one again.
@@ -137,6 +227,7 @@ fn reproduce(args: &Args, scenario: &Scenario) -> String {
     words.extend(args.rate.iter().map(|r| format!("--rate {r}")));
     words.extend(args.users.iter().map(|u| format!("--users {u}")));
     words.extend(args.duration.iter().map(|d| format!("--duration {d}")));
+    words.extend(args.find_capacity.iter().map(|o| format!("--find-capacity '{o}'")));
     words.extend(args.profile.iter().map(|p| format!("--profile {p}")));
     words.push(format!("--seed {}", scenario.event.seed));
     words.extend(args.settings.iter().map(|s| format!("--set {s}")));

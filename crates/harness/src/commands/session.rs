@@ -241,6 +241,7 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         run_us: 0,
         command: command.join(" "),
         environment: session.environment.clone(),
+        capacity: None,
         comparison: None,
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),

@@ -150,7 +150,7 @@ async fn in_world(
         port,
         dir: dir.to_owned(),
     };
-    let mut service = Service::new(plan, around, &faults::arming(&plan.faults))?;
+    let mut service = Service::new(plan, around, &faults::arming(&plan.faults, plan.spec.workers as usize))?;
     let world = World {
         server: &lab.server,
         pool: &pool,
@@ -247,7 +247,7 @@ impl Repetition<'_> {
         let arrivals = spec
             .arrivals(self.plan.seed)
             .map_err(|why| Broken::io("preparing the arrivals")(std::io::Error::other(why)))?;
-        let settings = Settings { drain: spec.drain.0, ..Settings::new(arrivals) };
+        let settings = Settings { drain: spec.drain.0, late_after: self.plan.late_after, ..Settings::new(arrivals) };
         let clients = Clients::new(Arc::new(self.plan.clone()), url, &self.dir.join(TOLD_FILE))
             .map_err(Broken::io("preparing the clients"))?;
         let sampler = Sampler::start(self.pool.clone(), self.lab.server.engine_role(), service.pids());

@@ -77,13 +77,16 @@ pub enum Came {
     Wire(usize, proxy::Fired),
 }
 
-/// What workers' first processes are armed with, by the worker's number from 0.
+/// What workers' first processes are armed with, by the worker's number from 0. A fault for no process in particular strikes the
+/// first that comes to its step: all hold there, and those that come later go on.
 #[must_use]
-pub fn arming(faults: &[Fault]) -> BTreeMap<usize, String> {
+pub fn arming(faults: &[Fault], workers: usize) -> BTreeMap<usize, String> {
     let mut all: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for fault in faults {
-        if let Some((trigger, action)) = fault.when().arming(fault.action()) {
-            all.entry(worker_of(fault)).or_default().push(format!("{trigger}={action}"));
+        let Some((trigger, action)) = fault.when().arming(fault.action()) else { continue };
+        match fault.process() {
+            Some(_) => all.entry(worker_of(fault)).or_default().push(format!("{trigger}={action}")),
+            None => (0..workers).for_each(|w| all.entry(w).or_default().push(format!("{trigger}={}", ArmAction::Hold))),
         }
     }
     all.into_iter().map(|(worker, texts)| (worker, texts.join(","))).collect()
@@ -244,11 +247,11 @@ impl<'a> Faults<'a> {
         let due: Vec<usize> = self
             .waiting()
             .into_iter()
-            .filter(|&i| worker_of(&self.slots[i].fault) == worker)
+            .filter(|&i| self.slots[i].fault.process().is_none_or(|_| worker_of(&self.slots[i].fault) == worker))
             .filter(|&i| matches!(self.slots[i].at, At::Step(trigger) if holds.contains(&trigger)))
             .collect();
         for slot in due {
-            let why = format!("; process {pid} held at the step");
+            let why = format!("; it held at {}", self.slots[slot].fault.when());
             self.strike(slot, service, Some((pid, why)), None).await?;
         }
         if let Some(live) = service.of_pid(pid).filter(|l| !l.paused) {
@@ -433,9 +436,10 @@ impl<'a> Faults<'a> {
                     format!("no `{}` was seen on the wire", slot.fault.when())
                 }
                 (State::Waiting, At::Job(n)) => format!("fewer than {n} jobs had begun when the load was over"),
-                (State::Waiting, At::Step(trigger)) => {
-                    format!("worker-{} never came to `{trigger}`", worker_of(&slot.fault) + 1)
-                }
+                (State::Waiting, At::Step(trigger)) => match slot.fault.process() {
+                    Some(n) => format!("worker-{n} never came to `{trigger}`"),
+                    None => format!("no worker came to `{trigger}`"),
+                },
                 (State::Waiting, At::Time(after)) => {
                     format!("the load was over before {} ms had passed", after.as_millis())
                 }

@@ -25,6 +25,8 @@ pub struct JobRow {
     pub id: u64,
     /// LiveRC's id of the event.
     pub event_id: u64,
+    /// Whether every page was read again; one that was asked for while the job ran leaves its last attempt's counts alone.
+    pub refresh: bool,
     /// Its state.
     pub state: String,
     /// Claims whose worker gave no more sign of life.
@@ -64,7 +66,7 @@ impl Table {
              (extract(epoch FROM ended_at - started_at) * 1e6)::bigint, \
              (extract(epoch FROM ended_at) * 1e6)::bigint, \
              coalesce((outcome->>'already_there')::boolean, false), \
-             coalesce((outcome->'rows'->'laps'->>'inserted')::bigint, 0) FROM ingest_jobs ORDER BY id",
+             coalesce((outcome->'rows'->'laps'->>'inserted')::bigint, 0), refresh FROM ingest_jobs ORDER BY id",
         )
         .fetch_all(pool)
         .await?;
@@ -77,6 +79,7 @@ impl Table {
             let job = JobRow {
                 id,
                 event_id: unsigned(1)?.unwrap_or(0),
+                refresh: row.try_get(11)?,
                 state: row.try_get(2)?,
                 takeovers: small(3)?,
                 attempts: small(4)?,
@@ -111,7 +114,7 @@ impl Table {
         }
     }
 
-    /// What the jobs came to, against the events as they are. (Whether clocks can be compared: the database is on this machine.)
+    /// What the jobs came to, against the events as they are.
     #[must_use]
     pub fn summary(&self, ingestions: &[Ingestion]) -> Jobs {
         let mut sum = Jobs::default();
@@ -156,7 +159,7 @@ impl Table {
         let working: Vec<_> = jobs.iter().filter(|job| !job.already_there).collect();
         let Some(found) = ingestions.iter().find(|i| i.event_id == event) else { return };
         let [only] = working.as_slice() else { return };
-        if only.state != "completed" || only.takeovers + only.attempts > 0 {
+        if only.state != "completed" || only.refresh || only.takeovers + only.attempts > 0 {
             return;
         }
         let stored: u64 = found.observed.tables.get(&RowKind::Laps).into_iter().flatten().map(|(_, g)| g.rows).sum();

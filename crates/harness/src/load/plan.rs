@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use md5::{Digest as _, Md5};
 
@@ -12,6 +13,9 @@ use crate::scenario::{LoadSpec, Network, Scenario};
 use crate::synth::Synth;
 use crate::trial::plan::{Revision, revision_of};
 use crate::trial::record::{ExpectedOutcome, Limits};
+
+/// An import takes hundreds of milliseconds: a request that starts up to this after it was due does not change its figures.
+const LATE_AFTER: Duration = Duration::from_millis(50);
 
 /// All of a repetition.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub struct LoadPlan {
     pub work: Vec<String>,
     /// Who the clients are.
     pub client: Who,
+    /// A request that starts more than this after it was due is late.
+    pub late_after: Duration,
     /// Command that runs the trial again.
     pub reproduce: String,
     /// Keep database and artefacts whatever comes out.
@@ -86,6 +92,7 @@ impl LoadPlan {
             serve: hidden("serve"),
             work: hidden("work"),
             client: Who::Library,
+            late_after: LATE_AFTER,
             reproduce: String::new(),
             keep: false,
         }

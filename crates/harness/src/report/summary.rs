@@ -7,7 +7,7 @@ use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{compared, format, notes, overall, scrub, search, selftest, words};
+use super::{compared, format, load, notes, overall, scrub, search, selftest, words};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 12] = [
@@ -62,7 +62,11 @@ pub fn markdown(run: &RunRecord) -> String {
         out.push_str(&compared::markdown::tables(&view));
     } else if !groups.is_empty() {
         verdicts(&mut out, &groups);
-        figures(&mut out, &groups);
+        if load::is_load(run) {
+            loaded(&mut out, run);
+        } else {
+            figures(&mut out, &groups);
+        }
     }
     if let Some(again) =
         run.trials.iter().find(|t| overall::of_trial(t).verdict != Verdict::Held && !t.reproduce.is_empty())
@@ -86,6 +90,19 @@ pub fn markdown(run: &RunRecord) -> String {
 fn header(out: &mut String, first: &str, groups: &[Group<'_>]) {
     let labels: Vec<_> = groups.iter().map(|g| escape(&g.label)).collect();
     let _ = writeln!(out, "| {first} | {} |\n|---|{}", labels.join(" | "), "---|".repeat(groups.len()));
+}
+
+/// Percentiles of a load, and its capacity.
+fn loaded(out: &mut String, run: &RunRecord) {
+    let heads = load::heads();
+    let _ = writeln!(out, "\n| time | {} |\n|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
+    for (label, cells) in load::percentiles(run) {
+        let _ = writeln!(out, "| {label} | {} |", cells.join(" | "));
+    }
+    let _ = writeln!(out, "\n{}\n", load::brackets(run));
+    if let Some(found) = &run.capacity {
+        let _ = writeln!(out, "**{}**\n", escape(&load::capacity(found)));
+    }
 }
 
 fn verdicts(out: &mut String, groups: &[Group<'_>]) {

@@ -8,6 +8,7 @@ use contract::feed::{Changes, Failed, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::ab::{ComparisonRecord, InSet};
+use crate::load::capacity::Capacity;
 use crate::load::record::LoadRecord;
 use crate::oracle::Judgement;
 use crate::search::record::SearchRecord;
@@ -564,6 +565,9 @@ pub struct RunRecord {
     pub comparison: Option<Box<ComparisonRecord>>,
     /// The trials.
     pub trials: Vec<TrialRecord>,
+    /// The search for the highest rate of a load, where the run is one: each measurement is a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Box<Capacity>>,
     /// Whether the user stopped it.
     #[serde(default)]
     pub interrupted: bool,

@@ -200,6 +200,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
             remarks: vec!["Inside of a container with 2 of 8 cores.".to_string()],
         },
         trials,
+        capacity: None,
         comparison: None,
         interrupted: false,
         search: None,

@@ -2,6 +2,7 @@
 
 mod comparison;
 mod environment;
+mod load;
 mod measurements;
 mod search;
 mod selftest;
@@ -54,6 +55,9 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
     if run.search.is_some() {
         nav.insert(0, ("#search", "What was tried"));
     }
+    if load::is_load(run) {
+        nav.insert(0, ("#load", "Load"));
+    }
     if comparison.is_some() {
         nav.insert(0, ("#comparison", "Comparison"));
     }
@@ -69,6 +73,7 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
         @if let Some(lead) = lead { (lead.section) }
         @if let Some(search) = &run.search { (search::section(search)) }
         @if let Some(view) = &comparison { (comparison::section(view, plots)) }
+        (load::section(run))
         (verdicts::section(run, &groups))
         (trials::section(run, plots))
         @if !of_run.is_empty() {
