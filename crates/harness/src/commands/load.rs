@@ -72,7 +72,7 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<u8, Failure> {
     let (scenario, spec) = resolve(args)?;
     let engine = session::engine(&scenario)?;
-    let common = args.common.pinned(scenario.postgres);
+    let common = args.common.pinned(&scenario);
     let ended = session::run(&common, engine, &scenario.name, async |session| {
         let mut record = session::header(&scenario, session);
         if !record.interrupted {

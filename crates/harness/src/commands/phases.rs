@@ -49,7 +49,7 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
         )));
     }
     let engine = session::engine(&scenario)?;
-    let common = args.common.pinned(scenario.postgres);
+    let common = args.common.pinned(&scenario);
     let done = session::run(&common, engine, "phases", async |session| {
         let mut record = session::header(&scenario, session);
         let mut phases = PhasesRecord { rounds: args.rounds.get(), ..PhasesRecord::default() };

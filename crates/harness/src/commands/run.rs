@@ -94,7 +94,7 @@ impl Args {
 pub fn main(args: Args) -> Result<u8, Failure> {
     let (scenario, sweep) = resolve(&args)?;
     let engine = session::engine(&scenario)?;
-    let record = session::run(&args.common.pinned(scenario.postgres), engine, &scenario.name, async |session| {
+    let record = session::run(&args.common.pinned(&scenario), engine, &scenario.name, async |session| {
         let mut record = session::header(&scenario, session);
         if !record.interrupted {
             session.directory(&scenario.name)?;

@@ -4,14 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sandbox::postgres::{Choice, Options};
+use sandbox::postgres::{Binaries, Choice, Options};
 use tokio_util::sync::CancellationToken;
 
 use super::interrupt::{self, unless_cancelled};
 use super::progress::Bar;
 use super::{Failure, lab};
+use crate::faults::{Action, Fault};
 use crate::report;
-use crate::scenario::{Backend, DataPlace, Known, Overrides, PostgresSpec, Scenario};
+use crate::scenario::{Backend, DataPlace, Known, Overrides, Scenario};
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Lab};
 use crate::trial::plan;
@@ -38,6 +39,9 @@ pub struct Common {
     /// Print result.json instead of the summary
     #[arg(long)]
     pub json: bool,
+    /// The fault because of which `auto` became `local`.
+    #[arg(skip)]
+    pub why_local: Option<Action>,
 }
 
 /// The word that stands for the machine's file system in memory.
@@ -47,12 +51,21 @@ const MEMORY: &str = "memory";
 const SHARED_MEMORY: &str = "/dev/shm";
 
 impl Common {
-    /// The flags, with what the scenario asks for where they say nothing.
+    /// The flags, with what the scenario asks for where they say nothing: its `[postgres]`, and where that is silent, too,
+    /// a local server for faults that no other can have.
     #[must_use]
-    pub fn pinned(&self, spec: PostgresSpec) -> Self {
-        let mut common = self.clone();
+    pub fn pinned(&self, scenario: &Scenario) -> Self {
+        let (mut common, spec) = (self.clone(), scenario.postgres);
         if common.postgres == Backend::Auto.name() {
             common.postgres = spec.backend.name().to_owned();
+        }
+        if common.postgres == Backend::Auto.name() {
+            let local = scenario.faults.iter().map(Fault::action).find(|a| a.needs().is_local());
+            // Without PostgreSQL here it stays as it is, and the fault ends *unsupported*.
+            if let Some(action) = local.filter(|_| Binaries::find().is_ok()) {
+                common.postgres = Backend::Local.name().to_owned();
+                common.why_local = Some(action);
+            }
         }
         if spec.data == DataPlace::Memory && common.postgres_data.is_none() && room_in_memory() {
             common.postgres_data = Some(MEMORY.into());
@@ -146,6 +159,11 @@ pub fn run<T>(
         if in_memory && environment.backend == Backend::Local.name() {
             environment.data_in_memory = true;
             environment.remarks.push("PostgreSQL's data are in memory: no commit waits for a disk.".to_owned());
+        }
+        if let Some(action) = common.why_local {
+            environment
+                .remarks
+                .push(format!("PostgreSQL is this machine's: the fault `{action}` needs a local server."));
         }
         let mut session = Session { lab, environment, bar, cancel, started_at, started_us };
         let outcome = work(&mut session).await;
@@ -267,4 +285,36 @@ fn directory(out: &Path, name: &str, started_at: &str) -> Result<PathBuf, Failur
         }
     }
     Err(Failure::environment("no name is left for the run"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Backend, Binaries, Common, Overrides, scenario};
+    use crate::faults::Action;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    fn pinned(name: &str, flags: &[&str]) -> Common {
+        let Ok(scenario) = scenario(name, &Overrides::default()) else { panic!("{name} cannot be read") };
+        Line::parse_from(std::iter::once("harness").chain(flags.iter().copied())).common.pinned(&scenario)
+    }
+
+    #[test]
+    fn a_fault_that_needs_a_local_server_gets_one_unless_another_was_asked_for() {
+        let auto = ["--postgres", "auto"];
+        let common = pinned("db-failover", &auto);
+        // Without PostgreSQL on this machine there is none to be had.
+        let wanted = if Binaries::find().is_ok() { Backend::Local } else { Backend::Auto };
+        assert_eq!(common.postgres, wanted.name());
+        assert_eq!(common.why_local, (wanted == Backend::Local).then_some(Action::DbFailover));
+        assert_eq!(pinned("db-failover", &["--postgres", "docker"]).postgres, Backend::Docker.name());
+        let plain = pinned("small-event", &auto);
+        assert_eq!((plain.postgres.as_str(), plain.why_local), (Backend::Auto.name(), None));
+    }
 }

@@ -61,7 +61,7 @@ pub fn main(args: Args) -> Result<u8, Failure> {
     let (scenario, options) = resolve(&args)?;
     let engine = session::engine(&scenario)?;
     let name = format!("sweep-{}", scenario.name);
-    let common = args.common.pinned(scenario.postgres);
+    let common = args.common.pinned(&scenario);
     let ended = session::run(&common, engine, &name, async |session| {
         session.directory(&name)?;
         let mut record = session::header(&scenario, session);

@@ -125,6 +125,12 @@ impl Need {
             Self::Cgroup => "root and a cgroup that can be written, or a limit on data",
         }
     }
+
+    /// Whether only a local server has it.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::Local | Self::LocalAndRoot)
+    }
 }
 
 impl Action {

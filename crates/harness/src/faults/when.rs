@@ -31,46 +31,9 @@ pub enum When {
     Time(Span),
 }
 
+/// A closed set of names, see [`contract::names`]; a name that is none of them gets the nearest.
 macro_rules! names {
-    ($(#[$meta:meta])* $type:ident, $what:literal; $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $type { $($(#[doc = $doc])+ $variant,)+ }
-
-        impl $type {
-            /// Every one, in order.
-            pub const ALL: &'static [$type] = &[$($type::$variant,)+];
-
-            /// The name in scenarios and on command lines.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $($type::$variant => $name,)+ }
-            }
-
-            /// What it stands for, in one sentence.
-            #[must_use]
-            pub fn description(self) -> &'static str {
-                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)+ }
-            }
-        }
-
-        impl ::std::fmt::Display for $type {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.pad(self.name())
-            }
-        }
-
-        impl ::std::str::FromStr for $type {
-            type Err = $crate::nearest::UnknownName;
-
-            fn from_str(name: &str) -> Result<Self, Self::Err> {
-                Self::ALL.iter().copied().find(|v| v.name() == name).ok_or_else(|| {
-                    let names: Vec<_> = Self::ALL.iter().map(|v| v.name()).collect();
-                    $crate::nearest::UnknownName::new($what, name, &names)
-                })
-            }
-        }
-    };
+    ($($set:tt)*) => { ::contract::names! { $crate::nearest::UnknownName; $($set)* } };
 }
 pub(crate) use names;
 

@@ -30,24 +30,29 @@ pub enum Who {
     /// The library of the service: what is judged.
     #[default]
     Library,
+    /// The plain client of crate `faulty`, right or with a bug: what the self-test catches.
+    Plain(Option<faulty::ServiceBug>),
 }
 
 /// A client of a kind.
 #[derive(Debug, Clone)]
 enum Client {
     Library(Importer),
+    Plain(faulty::Client),
 }
 
 impl Client {
     fn new(who: Who, server: &str, patience: Patience) -> Result<Self, String> {
         match who {
             Who::Library => Importer::new(server, None, patience).map(Self::Library),
+            Who::Plain(bug) => faulty::Client::new(server, bug, patience).map(Self::Plain),
         }
     }
 
     async fn import_as(&self, key: &str, request: &ImportRequest, news: impl FnMut(News) + Send) -> Told {
         match self {
             Self::Library(importer) => importer.import_as(key, request, news).await,
+            Self::Plain(client) => client.import_as(key, request, news).await,
         }
     }
 }

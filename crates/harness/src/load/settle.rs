@@ -72,7 +72,9 @@ async fn ingestion(
     let mut observed = database::snapshot(pool, map, event.event_id, &expected, None).await?;
     if !observed.checkpoints.is_empty() {
         let vars = BTreeMap::from([(env::DATABASE_URL.to_owned(), database_url.into())]);
-        rehash(spec, vars, event.event_id, &mut observed).await?;
+        // Another engine's settings mean nothing to the built-in one, which then looks for it.
+        let built_in = EngineSpec::built_in().map_err(Broken::io("finding this program"))?;
+        rehash(if spec.built_in { spec } else { &built_in }, vars, event.event_id, &mut observed).await?;
     }
     Ok(Ingestion {
         purpose: Purpose::Import,

@@ -36,11 +36,7 @@ pub(super) fn tables(test: &SelfTest) -> Vec<Table> {
     let bugs = test.of(Sort::Bug).map(|row| cells(row, "caught")).collect();
     table("Bugs", &["bug", "scenario", "oracles that noticed", "result"], bugs);
     let right = |row: &Row| vec![row.scenario.clone(), row.description.clone(), result(row, "held")];
-    table(
-        "The engine without a bug",
-        &["scenario", "what happens", "result"],
-        test.of(Sort::Right).map(right).collect(),
-    );
+    table("Without a bug", &["scenario", "what happens", "result"], test.of(Sort::Right).map(right).collect());
     let control = |row: &Row| cells(row, &row.verdict.to_string());
     table(
         "Controls",

@@ -23,12 +23,11 @@ pub fn judge(cases: &[Case], trials: &[(usize, &TrialRecord)], part: bool) -> Se
     }
     for row in &rows {
         if let Some(why) = &row.failure {
-            let who = if row.sort == Sort::Right { "the engine without a bug" } else { &row.name };
+            let who = if row.sort == Sort::Right { "what has no bug" } else { &row.name };
             failures.push(format!("{who} under {} (trial {}): {why}", row.scenario, row.trial));
         }
     }
-    let mut caught: BTreeMap<OracleName, u32> =
-        OracleName::ALL.iter().filter(|o| o.applies(false)).map(|&oracle| (oracle, 0)).collect();
+    let mut caught: BTreeMap<OracleName, u32> = OracleName::ALL.iter().map(|&oracle| (oracle, 0)).collect();
     for row in rows.iter().filter(|row| row.sort == Sort::Bug && row.failure.is_none()) {
         row.violated.iter().for_each(|&oracle| *caught.entry(oracle).or_default() += 1);
     }
@@ -129,6 +128,7 @@ fn failure(case: &Case, trial: &TrialRecord, violated: &[OracleName]) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use super::super::Subject;
     use super::*;
     use crate::oracle::fixture::healthy;
     use crate::oracle::{Judgement, Verdict};
@@ -140,7 +140,7 @@ mod tests {
             Expected::Unknown => Sort::Control,
             Expected::Held => Sort::Right,
         };
-        Case { sort, name: "b", role: "b", description: "B.", scenario: "s", expected, leaves: false }
+        Case { sort, name: "b", subject: Subject::Engine("b"), description: "B.", scenario: "s", expected, leaves: false }
     }
 
     fn judged(verdicts: &[(OracleName, Verdict)], fired: Option<bool>) -> TrialRecord {

@@ -109,7 +109,7 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
     };
     let name = format!("{} {} {}", bench.scenario.name, bench.spec.a.label, bench.spec.b.label);
     let engine = bench.sides[1].engine.clone();
-    let common = args.common.pinned(bench.scenario.postgres);
+    let common = args.common.pinned(&bench.scenario);
     let done = session::run(&common, engine, &name, async |session| {
         let mut record = match &bench.resumed {
             Some((record, dir)) => {

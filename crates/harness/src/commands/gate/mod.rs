@@ -96,7 +96,7 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
         (None, Some(path)) => Some(base::build(path)?),
         (None, None) => None,
     };
-    let common = args.common.pinned(scenario.postgres);
+    let common = args.common.pinned(&scenario);
     let done = session::run(&common, engine, "gate", async |session| {
         let mut record = session::header(&scenario, session);
         let mut gate = header(args, baseline.clone(), base.as_ref(), work.clone(), &record);
