@@ -160,7 +160,9 @@ impl Load<'_> {
         record: &mut RunRecord,
     ) -> Result<(), Failure> {
         let bounds = match spec.pattern {
-            Pattern::Steady { rate } | Pattern::Soak { rate, .. } => Bounds { first: rate / BELOW, ..Bounds::default() },
+            Pattern::Steady { rate } | Pattern::Soak { rate, .. } => {
+                Bounds { first: rate / BELOW, ..Bounds::default() }
+            }
             _ => Bounds::default(),
         };
         let fewest = objective.fewest();
