@@ -20,7 +20,7 @@ fn row<'a>(result: &'a Value, name: &str) -> &'a Value {
 }
 
 /// One bug for each way to notice: at the end, in mid-ingestion alone, by a fault on the wire, by what the engine told, by what
-/// a process that was overtaken did.
+/// a process that was overtaken did, by what a client was told, by what two workers did at once.
 #[test]
 fn bugs_are_caught_by_the_oracle_that_is_there_for_them_and_the_engine_without_one_is_not_accused() {
     let bugs = [
@@ -29,13 +29,15 @@ fn bugs_are_caught_by_the_oracle_that_is_there_for_them_and_the_engine_without_o
         ("ambiguous-commit-assumed", "durable"),
         ("wrong-counts", "counts"),
         ("stale-overwrite", "durable"),
+        ("lost-answer-told-as-failure", "truthful"),
+        ("two-workers-on-one-event", "exclusive"),
     ];
     let reports = Reports::new();
     let flags: Vec<&str> = bugs.iter().flat_map(|(bug, _)| ["--bug", bug]).collect();
     let output = selftest(&reports, &flags);
     let stdout = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{stdout}\n{}", text(&output.stderr));
-    assert!(stdout.contains("5 of 5 bugs caught"), "{stdout}");
+    assert!(stdout.contains("7 of 7 bugs caught"), "{stdout}");
     let result = reports.result();
     for (bug, oracle) in bugs {
         let row = row(&result, bug);
@@ -46,7 +48,7 @@ fn bugs_are_caught_by_the_oracle_that_is_there_for_them_and_the_engine_without_o
         let rows = result["selftest"]["rows"].as_array().unwrap().iter().filter(|row| row["sort"] == sort);
         rows.map(|row| row["verdict"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(sort("right"), ["held"; 4], "a scenario each: undisturbed, crash, lost commit, stall");
+    assert_eq!(sort("right"), ["held"; 6], "undisturbed, crash, lost commit, stall, lost response, two workers");
     assert!(reports.only_run().join("report.html").is_file() && !reports.only_run().join("trials").exists());
 }
 

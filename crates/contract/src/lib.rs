@@ -8,6 +8,7 @@ pub mod arming;
 pub mod env;
 pub mod exit;
 pub mod feed;
+mod names;
 pub mod step;
 
 pub use arming::{ArmAction, Arming, Trigger};

@@ -2,61 +2,36 @@
 
 use std::fmt;
 
-macro_rules! names {
-    ($(#[$meta:meta])* $type:ident; $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $type { $($(#[doc = $doc])+ $variant,)+ }
-
-        impl $type {
-            /// Every one, in order.
-            pub const ALL: &'static [$type] = &[$($type::$variant,)+];
-
-            /// The name on command lines and in reports.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $($type::$variant => $name,)+ }
-            }
-
-            /// What it does, in one sentence.
-            #[must_use]
-            pub fn description(self) -> &'static str {
-                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.name())
-            }
-        }
-
-        impl std::str::FromStr for $type {
-            type Err = Unknown;
-
-            fn from_str(name: &str) -> Result<Self, Unknown> {
-                Self::ALL.iter().copied().find(|b| b.name() == name).ok_or_else(|| Unknown(name.to_owned()))
-            }
-        }
-    };
-}
+use contract::names;
 
 /// A name that is none of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown(pub String);
+pub struct Unknown {
+    what: &'static str,
+    given: String,
+    known: Vec<String>,
+}
+
+impl Unknown {
+    /// Describes a name that was looked for in vain.
+    #[must_use]
+    pub fn new(what: &'static str, given: &str, known: &[&str]) -> Self {
+        Self { what, given: given.to_owned(), known: known.iter().map(|&name| name.to_owned()).collect() }
+    }
+}
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = Bug::ALL.iter().map(|b| b.name()).chain(Sham::ALL.iter().map(|s| s.name()));
-        write!(f, "`{}` is neither a bug nor a sham; there are: {}", self.0, all.collect::<Vec<_>>().join(", "))
+        write!(f, "`{}` is no {}; there are: {}", self.given, self.what, self.known.join(", "))
     }
 }
 
 impl std::error::Error for Unknown {}
 
 names! {
+    Unknown;
     /// One thing that is wrong with the engine.
-    Bug;
+    Bug, "bug";
     /// After a lost connection the batches that were already sent are not sent again.
     BatchLost = "batch-lost-after-reconnect",
     /// A restarted engine inserts every lap again, whatever is stored.
@@ -112,8 +87,31 @@ names! {
 }
 
 names! {
+    Unknown;
+    /// One thing that is wrong with a client or a worker of the service.
+    ServiceBug, "bug of the service";
+    /// A client that loses its answer tells that the import did not happen.
+    LostToldFailed = "lost-answer-told-as-failure",
+    /// A client tells success when its job has ended, however it ended.
+    FailureToldComplete = "failed-import-told-as-success",
+    /// A worker claims a job that another is working on, and both ingest its event, without lock or fence.
+    TwoWorkers = "two-workers-on-one-event",
+    /// A worker claims its job for a day, so that nobody takes it over when the worker dies.
+    JobLost = "job-lost-with-its-worker",
+}
+
+impl ServiceBug {
+    /// Whether it is the worker's; else the client's.
+    #[must_use]
+    pub fn of_worker(self) -> bool {
+        matches!(self, Self::TwoWorkers | Self::JobLost)
+    }
+}
+
+names! {
+    Unknown;
     /// Something that only pretends to be an engine under test: a control that must never pass.
-    Sham;
+    Sham, "sham";
     /// Reaches PostgreSQL past the proxy that it was told to use.
     Bypass = "proxy-bypassed",
     /// Does nothing and exits 0.
@@ -136,7 +134,12 @@ mod tests {
         for &sham in Sham::ALL {
             assert_eq!(sham.name().parse(), Ok(sham));
         }
+        for &bug in ServiceBug::ALL {
+            assert_eq!(bug.name().parse(), Ok(bug));
+            assert!(bug.name().parse::<Bug>().is_err(), "{bug}");
+            assert!(bug.description().ends_with('.'), "{bug}");
+        }
         let unknown = "nothing-wrong".parse::<Bug>().map_err(|e| e.to_string());
-        assert!(unknown.is_err_and(|e| e.contains("nothing-wrong") && e.contains("does-nothing")));
+        assert!(unknown.is_err_and(|e| e.contains("`nothing-wrong` is no bug") && e.contains("lock-leaked")));
     }
 }

@@ -1,5 +1,6 @@
 //! The order of work: event page, entry list, races two by two, completion.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use contract::feed::{Failed, RaceStages, Record, Started, Summary};
@@ -7,6 +8,7 @@ use contract::{Step, exit};
 use ingest::liverc::{LivercUrls, entry_list, event_page};
 use ingest::model::{Entry, Event, ListedRace};
 use ingest::probe::{At, Probe, micros};
+use tokio::sync::Notify;
 
 use crate::bug::{Bug, Sham};
 use crate::fetch::Fetcher;
@@ -27,7 +29,11 @@ pub struct Task {
     /// Base URL pattern of LiveRC.
     pub liverc: String,
     /// Feed and arming.
-    pub probe: Probe,
+    pub probe: Arc<Probe>,
+    /// Whether the event's lock is taken and its fence looked at.
+    pub guarded: bool,
+    /// What is waited for after the first unit, so that another worker is certainly at the event meanwhile.
+    pub meeting: Option<Arc<Notify>>,
 }
 
 impl Task {
@@ -67,8 +73,13 @@ struct Run<'a> {
     kept: Vec<String>,
 }
 
-/// Ingests the event. Returns the exit code, which the summary has told as well.
+/// Ingests the event. Returns the exit code.
 pub async fn run(task: &Task, bug: Option<Bug>, sham: Option<Sham>) -> u8 {
+    u8::try_from(summary(task, bug, sham).await.exit).unwrap_or(exit::FAILED)
+}
+
+/// Ingests the event. Returns the summary, which the feed tells as well.
+pub async fn summary(task: &Task, bug: Option<Bug>, sham: Option<Sham>) -> Summary {
     let begun = Instant::now();
     task.started();
     let run = || -> anyhow::Result<Run<'_>> {
@@ -77,7 +88,7 @@ pub async fn run(task: &Task, bug: Option<Bug>, sham: Option<Sham>) -> u8 {
             bug,
             urls: task.urls()?,
             fetcher: Fetcher::new(bug, &task.probe)?,
-            writer: Writer::new(&task.database, task.event, bug, sham, &task.probe)?,
+            writer: Writer::new(task, bug, sham)?,
             summary: Summary { event_id: task.event, ..Summary::default() },
             kept: Vec::new(),
         })
@@ -86,7 +97,8 @@ pub async fn run(task: &Task, bug: Option<Bug>, sham: Option<Sham>) -> u8 {
         Ok(run) => run,
         Err(error) => {
             eprintln!("faulty: {error:#}");
-            return exit::USAGE;
+            let (event_id, error) = (task.event, Some(format!("{error:#}")));
+            return Summary { event_id, exit: exit::USAGE.into(), error, ..Summary::default() };
         }
     };
     let done = run.ingest().await;
@@ -114,9 +126,9 @@ pub async fn run(task: &Task, bug: Option<Bug>, sham: Option<Sham>) -> u8 {
     summary.total_us = micros(begun.elapsed());
     summary.requests = run.fetcher.requests;
     (summary.max_in_flight, summary.pool_peak, summary.pool_size) = (1, 1, 1);
-    task.probe.record(|| Record::Summary(Box::new(summary)));
+    task.probe.record(|| Record::Summary(Box::new(summary.clone())));
     drop(run.kept);
-    code
+    summary
 }
 
 impl Run<'_> {
@@ -168,8 +180,12 @@ impl Run<'_> {
     async fn write(&mut self, unit: &mut Vec<Prepared>) -> anyhow::Result<()> {
         if !unit.is_empty() {
             self.writer.write(unit).await?;
+            let first = self.summary.written == 0;
             self.summary.written += unit.len() as u64;
             unit.clear();
+            if let Some(meeting) = self.task.meeting.as_ref().filter(|_| first) {
+                meeting.notified().await;
+            }
         }
         Ok(())
     }

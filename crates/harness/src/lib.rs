@@ -9,6 +9,7 @@ pub mod commands;
 pub mod faults;
 pub mod format;
 pub mod gate;
+pub mod load;
 pub mod nearest;
 pub mod oracle;
 pub mod phases;

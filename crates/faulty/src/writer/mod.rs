@@ -18,6 +18,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
 use crate::bug::{Bug, Sham};
+use crate::run::Task;
 use crate::statements::{self as sql, How};
 use connection::{number, stored, write};
 pub use rows::Prepared;
@@ -53,6 +54,8 @@ pub struct Writer<'a> {
     options: PgConnectOptions,
     conn: Option<PgConnection>,
     event: i64,
+    /// Whether the lock is taken and the fence looked at.
+    guarded: bool,
     fence: Option<i64>,
     bug: Option<Bug>,
     sham: Option<Sham>,
@@ -66,12 +69,13 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Prepares to write; connects when first used.
-    pub fn new(url: &str, event: u64, bug: Option<Bug>, sham: Option<Sham>, probe: &'a Probe) -> anyhow::Result<Self> {
-        let options: PgConnectOptions = url.parse().map_err(|_| anyhow::anyhow!("DATABASE_URL cannot be read"))?;
+    pub fn new(task: &'a Task, bug: Option<Bug>, sham: Option<Sham>) -> anyhow::Result<Self> {
+        let options: PgConnectOptions =
+            task.database.parse().map_err(|_| anyhow::anyhow!("DATABASE_URL cannot be read"))?;
         let options = options.application_name("faulty").disable_statement_logging();
         let rows = Changes::default();
-        let event = event.cast_signed();
-        Ok(Self { options, conn: None, event, fence: None, bug, sham, probe, unit: 0, sent: 0, rows })
+        let (event, guarded, probe) = (task.event.cast_signed(), task.guarded, task.probe.as_ref());
+        Ok(Self { options, conn: None, event, guarded, fence: None, bug, sham, probe, unit: 0, sent: 0, rows })
     }
 
     fn has(&self, bug: Bug) -> bool {

@@ -1,7 +1,7 @@
 //! `harness list [WHAT]`: scenarios, oracles, steps, faults, bugs, one line each.
 
 use contract::Step;
-use faulty::Bug;
+use faulty::{Bug, ServiceBug};
 
 use super::{Failure, PASS};
 use crate::faults::Action;
@@ -38,7 +38,11 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
         What::Scenarios => scenario::list().into_iter().map(|s| (s.name, s.description)).collect(),
         What::Oracles => OracleName::ALL.iter().map(|o| (o.name().to_owned(), o.description().to_owned())).collect(),
         What::Steps => Step::ALL.iter().map(|s| (s.name().to_owned(), s.description().to_owned())).collect(),
-        What::Bugs => Bug::ALL.iter().map(|b| (b.name().to_owned(), b.description().to_owned())).collect(),
+        What::Bugs => {
+            let of_engine = Bug::ALL.iter().map(|b| (b.name(), b.description()));
+            let of_service = ServiceBug::ALL.iter().map(|b| (b.name(), b.description()));
+            of_engine.chain(of_service).map(|(name, what)| (name.to_owned(), what.to_owned())).collect()
+        }
         What::Faults => Action::ALL.iter().map(|a| (a.name().to_owned(), fault(*a))).collect(),
     };
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

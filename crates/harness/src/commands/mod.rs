@@ -9,6 +9,7 @@ mod gate;
 mod interrupt;
 mod lab;
 mod list;
+mod load;
 mod phases;
 mod progress;
 mod replay;
@@ -75,6 +76,8 @@ enum Verb {
     Ab(Box<ab::Args>),
     /// Measure what each of the review's cures buys, alone and on top of one another, and whether it is safe
     Phases(Box<phases::Args>),
+    /// Load the service with imports while things go wrong, and hold what its clients were told against the database
+    Load(Box<load::Args>),
     /// List scenarios, oracles, steps, faults or bugs
     List(list::Args),
     /// Make the report of a stored run again
@@ -117,6 +120,7 @@ pub fn main() -> u8 {
         Verb::Selftest(args) => selftest::main(*args),
         Verb::Ab(args) => ab::main(&args),
         Verb::Phases(args) => phases::main(&args),
+        Verb::Load(args) => load::main(&args),
         Verb::List(args) => list::main(&args),
         Verb::Report(args) => report::main(&args),
         Verb::Doctor(args) => doctor::main(&args),

@@ -1,4 +1,4 @@
-//! `harness selftest`: an engine with one bug at a time, and which oracle catches it.
+//! `harness selftest`: an engine, a worker or a client with one bug at a time, and which oracle catches it.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -6,16 +6,19 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faulty::Bug;
+use faulty::ServiceBug;
 use futures::StreamExt as _;
 
 use super::interrupt::unless_cancelled;
 use super::session::{self, Common, Session};
 use super::{Failure, INTERRUPTED};
 use crate::clock::monotonic_us;
+use crate::load;
+use crate::load::client::Who;
+use crate::load::plan::LoadPlan;
 use crate::report;
 use crate::scenario::{Known, Scenario};
-use crate::selftest::{self, Case, Sort};
+use crate::selftest::{self, Case, Sort, Subject};
 use crate::trial::attempt::EngineSpec;
 use crate::trial::drive::{self, Progress};
 use crate::trial::plan::{Revision, TrialPlan};
@@ -54,7 +57,8 @@ pub fn main(args: Args) -> Result<u8, Failure> {
     let record = session::run(&args.common, engine, NAME, async |session| {
         let mut record = session::header(&scenario("undisturbed")?, session);
         NAME.clone_into(&mut record.scenario);
-        "An engine with one bug at a time, and which oracle catches it.".clone_into(&mut record.description);
+        "An engine, a worker or a client with one bug at a time, and which oracle catches it."
+            .clone_into(&mut record.description);
         record.resolved = resolved(&cases);
         // Should the harness be killed, what it leaves says that nothing was shown.
         record.selftest = Some(selftest::judge(&cases, &[], !args.bugs.is_empty()));
@@ -82,7 +86,7 @@ pub fn main(args: Args) -> Result<u8, Failure> {
 /// The cases that were asked for: all, or some bugs and the right engine under their scenarios.
 fn chosen(bugs: &[String]) -> Result<Vec<Case>, Failure> {
     let all = selftest::cases();
-    let names: Vec<&str> = Bug::ALL.iter().map(|b| b.name()).collect();
+    let names: Vec<&str> = all.iter().filter(|case| case.sort == Sort::Bug).map(|case| case.name).collect();
     if let Some(bug) = bugs.iter().find(|bug| !names.contains(&bug.as_str())) {
         return Err(Failure::usage(crate::nearest::UnknownName::new("bug", bug, &names)));
     }
@@ -110,10 +114,8 @@ fn scenario(name: &str) -> Result<Scenario, Failure> {
 
 /// Every scenario that is used, as TOML.
 fn resolved(cases: &[Case]) -> String {
-    let used = selftest::SCENARIOS.iter().filter(|(name, ..)| cases.iter().any(|case| case.scenario == *name));
-    let text = |&(name, what, _): &(&str, &str, &str)| {
-        format!("# {name}: {what}.\n{}", selftest::toml(name).unwrap_or_default())
-    };
+    let used = selftest::scenarios().filter(|(name, _)| cases.iter().any(|case| case.scenario == *name));
+    let text = |(name, what): (&str, &str)| format!("# {name}: {what}.\n{}", selftest::toml(name).unwrap_or_default());
     used.map(text).collect::<Vec<_>>().join("\n")
 }
 
@@ -121,32 +123,36 @@ async fn trials(args: &Args, cases: &[Case], session: &Session, record: &mut Run
     let Session { lab, bar, cancel, .. } = session;
     report::write_header(record, &lab.out)?;
     bar.phase("making the events");
-    let mut events = BTreeMap::new();
+    let mut worlds = BTreeMap::new();
     for case in cases {
-        if !events.contains_key(case.scenario) {
+        if !worlds.contains_key(case.scenario) {
             let scenario = scenario(case.scenario)?;
-            let revisions = session::revisions(&scenario).await?;
-            events.insert(case.scenario, (scenario, revisions));
+            let events = events(&scenario).await?;
+            worlds.insert(case.scenario, (scenario, events));
         }
     }
-    let plans: Vec<(usize, TrialPlan)> = cases
+    let mut plans: Vec<(usize, Plan)> = cases
         .iter()
         .enumerate()
-        .filter_map(|(index, case)| Some((index, events.get(case.scenario)?, case)))
-        .map(|(index, (scenario, revisions), case)| Ok((index, plan(args, index, case, scenario, revisions)?)))
+        .filter_map(|(index, case)| Some((index, worlds.get(case.scenario)?, case)))
+        .map(|(index, (scenario, events), case)| Ok((index, plan(args, index, case, scenario, events)?)))
         .collect::<Result<_, Failure>>()?;
     // What takes longest begins first, so that nothing is waited for at the end.
-    let mut plans = plans;
-    plans.sort_by_key(|(_, plan)| std::cmp::Reverse((plan.settle < LONG, plan.revisions.len(), plan.faults.len())));
+    plans.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.length()));
     let total = plans.len() as u64;
     let jobs = args.jobs.map_or_else(|| 2 * cores(), NonZeroUsize::get);
     bar.phase("ingesting");
-    let mut running =
-        futures::stream::iter(&plans)
-            .map(|(index, plan)| async move {
-                (*index, unless_cancelled(cancel, drive::run(lab, plan, &Silent, cancel)).await)
-            })
-            .buffer_unordered(jobs);
+    let mut running = futures::stream::iter(&plans)
+        .map(|(index, plan)| async move {
+            let trial = async {
+                match plan {
+                    Plan::Ingestion(plan) => drive::run(lab, plan, &Silent, cancel).await,
+                    Plan::Load(plan) => load::drive::repetition(lab, plan, &Silent, cancel).await,
+                }
+            };
+            (*index, unless_cancelled(cancel, trial).await)
+        })
+        .buffer_unordered(jobs);
     let mut done: Vec<(usize, TrialRecord)> = Vec::new();
     while let Some((index, trial)) = running.next().await {
         let Some(trial) = trial.filter(|trial| !cancel.is_cancelled() || trial.broken.is_none()) else { continue };
@@ -168,28 +174,68 @@ async fn trials(args: &Args, cases: &[Case], session: &Session, record: &mut Run
     Ok(())
 }
 
+/// What is done for a case.
+enum Plan {
+    Ingestion(Box<TrialPlan>),
+    Load(Box<LoadPlan>),
+}
+
+impl Plan {
+    /// The longer it takes, the larger.
+    fn length(&self) -> (bool, bool, usize, usize) {
+        match self {
+            Self::Ingestion(plan) => (false, plan.settle < LONG, plan.revisions.len(), plan.faults.len()),
+            Self::Load(plan) => (true, false, 0, plan.faults.len()),
+        }
+    }
+}
+
+/// The events of a scenario: of an ingestion its revisions.
+async fn events(scenario: &Scenario) -> Result<Vec<Arc<Revision>>, Failure> {
+    let Some(spec) = scenario.load.clone() else { return session::revisions(scenario).await };
+    let scenario = scenario.clone();
+    let made = tokio::task::spawn_blocking(move || load::plan::events(&scenario, &spec)).await;
+    made.map_err(Failure::environment)
+}
+
 fn plan(
     args: &Args,
     index: usize,
     case: &Case,
     scenario: &Scenario,
-    revisions: &[Arc<Revision>],
-) -> Result<TrialPlan, Failure> {
+    events: &[Arc<Revision>],
+) -> Result<Plan, Failure> {
     let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-    let mut plan = TrialPlan::of(scenario, case.name, number, revisions);
-    plan.engine = Some(engine(case.role)?);
-    plan.keep = args.keep;
-    plan.side_by_side = true;
-    plan.reproduce = match case.sort {
+    let reproduce = match case.sort {
         Sort::Bug => format!("harness {NAME} --bug {} --keep", case.name),
         Sort::Right | Sort::Control => format!("harness {NAME} --keep"),
     };
+    if let Some(spec) = &scenario.load {
+        let mut plan = LoadPlan::of(scenario, spec, number, events);
+        match case.subject {
+            Subject::Worker(bug) => {
+                plan.work = ["__faulty", "work", bug.map_or("none", ServiceBug::name)].map(str::to_owned).to_vec();
+            }
+            Subject::Client(bug) => plan.client = Who::Plain(bug),
+            Subject::Engine(_) => {}
+        }
+        (plan.keep, plan.reproduce) = (args.keep, reproduce);
+        return Ok(Plan::Load(Box::new(plan)));
+    }
+    let Subject::Engine(role) = case.subject else {
+        return Err(Failure::environment(format!("{} has no load for the service", case.scenario)));
+    };
+    let mut plan = TrialPlan::of(scenario, case.name, number, events);
+    plan.engine = Some(engine(role)?);
+    plan.keep = args.keep;
+    plan.side_by_side = true;
+    plan.reproduce = reproduce;
     if case.leaves {
         plan.settle = LEFT_BEHIND;
         // A second process would only wait for what is left behind.
         plan.restarts = 0;
     }
-    Ok(plan)
+    Ok(Plan::Ingestion(Box::new(plan)))
 }
 
 /// Trials side by side measure each other.

@@ -192,11 +192,26 @@ async fn end(session: &Session) {
     }
 }
 
-/// Reads a scenario by name or path and changes it as flags ask.
+/// Reads the scenario of an ingestion by name or path and changes it as flags ask.
+///
+/// # Errors
+/// What is wrong with it, with file, line and the nearest name; or that it is one of a load.
+pub fn scenario(name: &str, overrides: &Overrides) -> Result<Scenario, Failure> {
+    let scenario = any_scenario(name, overrides)?;
+    if scenario.load.is_some() {
+        return Err(Failure::usage(format!(
+            "{} is a load of the service, not the ingestion of an event: use `harness load {name}`",
+            scenario.name
+        )));
+    }
+    Ok(scenario)
+}
+
+/// The same of any scenario.
 ///
 /// # Errors
 /// What is wrong with it, with file, line and the nearest name.
-pub fn scenario(name: &str, overrides: &Overrides) -> Result<Scenario, Failure> {
+pub fn any_scenario(name: &str, overrides: &Overrides) -> Result<Scenario, Failure> {
     let (profiles, settings) = (ingest::cli::profile_names(), ingest::cli::setting_names());
     let known = Known { profiles: &profiles, settings: &settings };
     crate::scenario::load(name, known).and_then(|s| s.with(overrides, known)).map_err(Failure::usage)
@@ -239,6 +254,7 @@ pub fn header(scenario: &Scenario, session: &Session) -> RunRecord {
         run_us: 0,
         command: command.join(" "),
         environment: session.environment.clone(),
+        capacity: None,
         comparison: None,
         trials: Vec::new(),
         interrupted: session.cancel.is_cancelled(),

@@ -86,6 +86,10 @@ names! {
     WrongPage = "wrong-page",
     /// A page of 50 MB.
     HugePage = "huge-page",
+    /// SIGKILL of the service's server process, in a load.
+    ServerKill = "server-kill",
+    /// The clients' connections to the service are reset, in a load: the one at the moment, or all.
+    ClientReset = "client-reset",
 }
 
 /// What an action needs of the world. Where that is not to be had, the fault is *unsupported*, and the trial unknown.
@@ -163,7 +167,9 @@ impl Action {
             | Self::MalformedScript
             | Self::EmptyPage
             | Self::WrongPage
-            | Self::HugePage => Need::Nothing,
+            | Self::HugePage
+            | Self::ServerKill
+            | Self::ClientReset => Need::Nothing,
         }
     }
 
@@ -189,7 +195,9 @@ impl Action {
             | Self::MalformedScript
             | Self::EmptyPage
             | Self::WrongPage
-            | Self::HugePage => return None,
+            | Self::HugePage
+            | Self::ServerKill
+            | Self::ClientReset => return None,
             Self::DbKill | Self::DbStop | Self::DbRestart | Self::DbFailover | Self::DbFailoverAsync => 0,
             Self::Http429 | Self::Http429Date => 1_000,
             Self::Pause
@@ -207,6 +215,22 @@ impl Action {
             | Self::Http5xx => 500,
         };
         Some(Span(Duration::from_millis(millis)))
+    }
+
+    /// Whether it acts on a service, and so needs a load.
+    #[must_use]
+    pub fn is_of_load(self) -> bool {
+        matches!(self, Self::ServerKill | Self::ClientReset)
+    }
+
+    /// Whether a load can carry it out. What it cannot is tied to one engine process and its event.
+    #[must_use]
+    pub fn fits_load(self) -> bool {
+        !(self.is_raised()
+            || matches!(
+                self,
+                Self::Stall | Self::OutOfMemory | Self::DbCut | Self::DbFull | Self::DbFailover | Self::DbFailoverAsync
+            ))
     }
 
     /// Whether it is an error that PostgreSQL itself raises, at a row or at COMMIT.

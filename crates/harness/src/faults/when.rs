@@ -25,50 +25,15 @@ pub enum When {
     },
     /// When this lap row is inserted, from 1: `row#500`. For errors that PostgreSQL itself raises.
     Row(u32),
-    /// So long after the first engine process started: `1.5s`. No shipped scenario uses one.
+    /// When the n-th job of a load begins to run, from 1: `job#3`.
+    Job(u32),
+    /// So long after the first engine process started, or a load began: `1.5s`.
     Time(Span),
 }
 
+/// A closed set of names, see [`contract::names`]; a name that is none of them gets the nearest.
 macro_rules! names {
-    ($(#[$meta:meta])* $type:ident, $what:literal; $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $type { $($(#[doc = $doc])+ $variant,)+ }
-
-        impl $type {
-            /// Every one, in order.
-            pub const ALL: &'static [$type] = &[$($type::$variant,)+];
-
-            /// The name in scenarios and on command lines.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $($type::$variant => $name,)+ }
-            }
-
-            /// What it stands for, in one sentence.
-            #[must_use]
-            pub fn description(self) -> &'static str {
-                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)+ }
-            }
-        }
-
-        impl ::std::fmt::Display for $type {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.pad(self.name())
-            }
-        }
-
-        impl ::std::str::FromStr for $type {
-            type Err = $crate::nearest::UnknownName;
-
-            fn from_str(name: &str) -> Result<Self, Self::Err> {
-                Self::ALL.iter().copied().find(|v| v.name() == name).ok_or_else(|| {
-                    let names: Vec<_> = Self::ALL.iter().map(|v| v.name()).collect();
-                    $crate::nearest::UnknownName::new($what, name, &names)
-                })
-            }
-        }
-    };
+    ($($set:tt)*) => { ::contract::names! { $crate::nearest::UnknownName; $($set)* } };
 }
 pub(crate) use names;
 
@@ -83,6 +48,8 @@ names! {
     Any = "frame",
     /// A request to LiveRC.
     Request = "request",
+    /// A client's request to the service for an import, in a load.
+    Import = "import",
 }
 
 names! {
@@ -98,6 +65,8 @@ names! {
     Complete = "complete",
     /// ReadyForQuery has been forwarded to the engine.
     Ready = "ready",
+    /// The service has answered, nothing of the answer has been forwarded to the client.
+    Answered = "answered",
 }
 
 /// A text that is no trigger.
@@ -130,6 +99,12 @@ impl When {
         matches!(self, Self::Wire { frame: Frame::Commit, .. })
     }
 
+    /// Whether only a load has such a moment.
+    #[must_use]
+    pub fn is_of_load(&self) -> bool {
+        matches!(self, Self::Job(_) | Self::Wire { frame: Frame::Import, .. })
+    }
+
     /// Whether only the proxy can see it.
     #[must_use]
     pub fn is_wire(&self) -> bool {
@@ -143,6 +118,7 @@ impl fmt::Display for When {
             Self::Step(trigger) => write!(f, "{trigger}"),
             Self::Wire { frame, occurrence, moment } => write!(f, "{frame}#{occurrence}:{moment}"),
             Self::Row(n) => write!(f, "row#{n}"),
+            Self::Job(n) => write!(f, "job#{n}"),
             Self::Time(after) => write!(f, "{after}"),
         }
     }
@@ -151,7 +127,7 @@ impl fmt::Display for When {
 impl FromStr for When {
     type Err = WhenError;
 
-    /// `step[#n]`, `commit#n[:moment]` (and `batch`, `frame`, `request`), `row#n`, or a duration. A missing occurrence is
+    /// `step[#n]`, `commit#n[:moment]` (and `batch`, `frame`, `request`, `import`), `row#n`, `job#n`, or a duration. A missing occurrence is
     /// the first, a missing moment is `before`.
     fn from_str(text: &str) -> Result<Self, WhenError> {
         if let Ok(after) = text.parse::<Span>() {
@@ -176,6 +152,7 @@ impl FromStr for When {
             // Only frames have moments.
             (Err(unknown), Some(_)) => Err(unknown.into()),
             (Err(_), None) if name == "row" => Ok(Self::Row(occurrence)),
+            (Err(_), None) if name == "job" => Ok(Self::Job(occurrence)),
             (Err(unknown), None) => match name.parse::<Step>() {
                 Ok(step) => Ok(Self::Step(Trigger { step, occurrence })),
                 Err(_) => {
@@ -203,6 +180,8 @@ mod tests {
             ("frame#17:sent", "frame#17:sent"),
             ("request#4", "request#4:before"),
             ("row#500", "row#500"),
+            ("job#3", "job#3"),
+            ("import#2:answered", "import#2:answered"),
             ("1.5s", "1.5s"),
             ("250ms", "250ms"),
         ] {

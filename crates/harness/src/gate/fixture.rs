@@ -96,6 +96,7 @@ pub fn empty(time: TimeBy, baseline: Option<Baseline>) -> (RunRecord, GateRecord
         run_us: 30_000_000,
         command: "harness gate".into(),
         environment: environment(),
+        capacity: None,
         comparison: None,
         search: None,
         selftest: None,

@@ -10,12 +10,19 @@ pub fn check(record: &TrialRecord) -> Finding {
     let Limits { engine_peak_rss_bytes, max_in_flight, connections, attempts_per_page: _ } = &record.limits;
     let attempts = || record.ingestions.iter().flat_map(|i| i.attempts.iter().map(move |a| (label(i), a)));
     let limited: Vec<_> = attempts().filter_map(|(place, a)| Some((place, a.pid, a.memory_limit.as_ref()?))).collect();
-    if limited.is_empty() && (engine_peak_rss_bytes, max_in_flight, connections) == (&None, &None, &None) {
+    let drifting = super::drift::limits(record);
+    if limited.is_empty()
+        && drifting.is_none()
+        && (engine_peak_rss_bytes, max_in_flight, connections) == (&None, &None, &None)
+    {
         // Nothing to judge by. (Attempts per page are for `polite`.)
         let text = "the scenario sets no limit".to_owned();
         return Finding { verdict: Verdict::NotJudged, evidence: vec![text] };
     }
     let mut check = Check::default();
+    if let Some(load) = drifting {
+        super::drift::judge(&mut check, load);
+    }
     for (place, pid, limit) in &limited {
         if let Some(evidence) = &limit.past {
             check.violated(format!("memory of the engine ({place}, process {pid}): {evidence}"));

@@ -89,6 +89,7 @@ pub(super) fn label(ingestion: &Ingestion) -> String {
     match ingestion.purpose {
         Purpose::Revision(n) => format!("revision {n}"),
         Purpose::Again => "the second ingestion".to_owned(),
+        Purpose::Import => format!("event {}", ingestion.event_id),
     }
 }
 

@@ -1,7 +1,7 @@
 //! *clean*: after the engine is gone nothing of it is left in the server.
 
 use super::check::{Check, Finding, count};
-use crate::trial::record::TrialRecord;
+use crate::trial::record::{Exit, TrialRecord};
 
 /// Judges a trial.
 #[must_use]
@@ -21,6 +21,15 @@ pub fn check(record: &TrialRecord) -> Finding {
     ];
     for (n, noun, how) in things.into_iter().filter(|&(n, ..)| n > 0) {
         check.violated(format!("{} {how}", count(n, noun)));
+    }
+    if let Some(load) = &record.load {
+        for job in &load.jobs.live {
+            check.violated(format!("{job}, though all had the time to end"));
+        }
+        for run in load.processes.iter().filter(|run| !run.asked || run.exit == Exit::TimedOut) {
+            let last = run.stderr_tail.last().map(|line| format!(": {line}")).unwrap_or_default();
+            check.violated(format!("{} (process {}) did not end in good order{last}", run.place, run.pid));
+        }
     }
     if check.found() == 0 {
         check.held("no lock, connection, open or prepared transaction or temporary table is left");

@@ -199,6 +199,7 @@ pub(crate) fn healthy() -> TrialRecord {
         in_set: None,
         beside: Vec::new(),
         broken: None,
+        load: None,
     }
 }
 
@@ -273,5 +274,54 @@ pub(super) fn crashed() -> TrialRecord {
         ingest_depth: None,
         finished: None,
     }];
+    record
+}
+
+/// A healthy load: the event of the other fixture, imported by a service of one server and one worker.
+pub(crate) fn loaded() -> TrialRecord {
+    use crate::load::record::{EngineRun, EventIs, JobIs, LoadRecord, ToldAs, ToldGroup};
+    let mut record = healthy();
+    record.ingestions.truncate(1);
+    record.ingestions[0].purpose = Purpose::Import;
+    record.ingestions[0].attempts.clear();
+    record.liverc = None;
+    record.limits = Limits::default();
+    let told = ToldGroup {
+        told: ToldAs::Complete,
+        refresh: false,
+        poison: false,
+        event: EventIs::Right,
+        job: JobIs::Completed,
+        told_job: JobIs::Completed,
+        early: true,
+        clients: 5,
+        recovered: 0,
+        examples: Vec::new(),
+    };
+    let run = EngineRun {
+        pid: 7,
+        event_id: EVENT,
+        started_us: 10,
+        worked_us: Some(20),
+        ended_us: Some(90),
+        commits: vec![(80, RACES.to_vec())],
+    };
+    record.load = Some(Box::new(LoadRecord {
+        arrivals: "steady, 5 /s, for 1s, 1 events".to_owned(),
+        rate_per_s: Some(5.0),
+        generated: Default::default(),
+        told: vec![told],
+        patience_us: 60_000_000,
+        recovered: 0,
+        failed_calls: 0,
+        jobs: Default::default(),
+        processes: Vec::new(),
+        runs: vec![run],
+        feed_errors: Vec::new(),
+        samples: Vec::new(),
+        drift: Default::default(),
+        pages: 5,
+        pages_in_flight: 2,
+    }));
     record
 }

@@ -11,7 +11,9 @@ mod clean;
 mod complete;
 mod content;
 mod counts;
+mod drift;
 pub mod durable;
+mod exclusive;
 mod exit;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -20,6 +22,7 @@ mod polite;
 mod same_content;
 mod stored;
 mod tables;
+mod truthful;
 mod verdict;
 
 use std::fmt;
@@ -114,6 +117,24 @@ oracles! {
     Polite = "polite", polite;
     /// Memory and queues within the scenario's limits.
     Bounded = "bounded", bounded;
+    /// What each client of the service was told agrees with the database.
+    Truthful = "truthful", truthful;
+    /// No event is worked on by two processes at once.
+    Exclusive = "exclusive", exclusive;
+}
+
+impl OracleName {
+    /// Whether it judges a load of the service, or else the ingestion of one event. What one process tells on its feed of one event
+    /// (`durable`, `exit`, `counts`), and what a second ingestion shows, there is not in a load; nor is there one pace that
+    /// `polite` could hold several workers to.
+    #[must_use]
+    pub fn applies(self, load: bool) -> bool {
+        match self {
+            Self::Content | Self::Atomic | Self::Checkpoints | Self::Complete | Self::Clean | Self::Bounded => true,
+            Self::Truthful | Self::Exclusive => load,
+            Self::Durable | Self::SameContent | Self::NoRewrite | Self::Counts | Self::Exit | Self::Polite => !load,
+        }
+    }
 }
 
 impl fmt::Display for OracleName {
@@ -154,6 +175,7 @@ pub fn judge(record: &TrialRecord, listed: &[OracleName]) -> Vec<Judgement> {
     let doubts = doubts(record);
     OracleName::ALL
         .iter()
+        .filter(|oracle| oracle.applies(record.load.is_some()))
         .map(|&oracle| {
             let Finding { mut verdict, mut evidence } = oracle.check(record);
             if oracle == OracleName::Content && !record.beside.is_empty() {
@@ -212,7 +234,14 @@ mod tests {
             assert_eq!(j.verdict, Verdict::Held, "{j:?}");
             assert!(!j.evidence.is_empty(), "{j:?}");
         }
-        assert_eq!(judgements.iter().map(|j| j.oracle).collect::<Vec<_>>(), OracleName::ALL);
+        let all: Vec<_> = OracleName::ALL.iter().copied().filter(|o| o.applies(false)).collect();
+        assert_eq!(judgements.iter().map(|j| j.oracle).collect::<Vec<_>>(), all);
+        let mut loaded = fixture::loaded();
+        loaded.limits.connections = None;
+        for j in judge(&loaded, OracleName::ALL) {
+            let held = if j.oracle == OracleName::Bounded { Verdict::NotJudged } else { Verdict::Held };
+            assert_eq!(j.verdict, held, "{j:?}");
+        }
     }
 
     #[test]
@@ -220,7 +249,7 @@ mod tests {
         let mut record = fixture::healthy();
         record.aftermath.advisory_locks = 1;
         let judgements = judge(&record, &[OracleName::Content]);
-        assert_eq!(judgements.len(), OracleName::ALL.len());
+        assert_eq!(judgements.len(), OracleName::ALL.iter().filter(|o| o.applies(false)).count());
         for j in judgements {
             match j.oracle {
                 OracleName::Content => assert_eq!(j.verdict, Verdict::Held),

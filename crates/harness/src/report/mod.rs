@@ -7,6 +7,7 @@ pub mod groups;
 pub mod html;
 pub mod index;
 pub mod junit;
+pub mod load;
 pub mod notes;
 pub mod overall;
 pub mod plots;

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::oracle::{OracleName, Verdict};
+use crate::oracle::Verdict;
 use crate::stats::Metric;
 use crate::trial::record::RunRecord;
 
 use super::groups::{self, Group};
-use super::{compared, format, notes, overall, scrub, search, selftest};
+use super::{compared, format, load, notes, overall, scrub, search, selftest, words};
 
 /// Figures of the table, where they were measured.
 const KEY_METRICS: [Metric; 12] = [
@@ -62,7 +62,11 @@ pub fn markdown(run: &RunRecord) -> String {
         out.push_str(&compared::markdown::tables(&view));
     } else if !groups.is_empty() {
         verdicts(&mut out, &groups);
-        figures(&mut out, &groups);
+        if load::is_load(run) {
+            loaded(&mut out, run);
+        } else {
+            figures(&mut out, &groups);
+        }
     }
     if let Some(again) =
         run.trials.iter().find(|t| overall::of_trial(t).verdict != Verdict::Held && !t.reproduce.is_empty())
@@ -88,9 +92,22 @@ fn header(out: &mut String, first: &str, groups: &[Group<'_>]) {
     let _ = writeln!(out, "| {first} | {} |\n|---|{}", labels.join(" | "), "---|".repeat(groups.len()));
 }
 
+/// Percentiles of a load, and its capacity.
+fn loaded(out: &mut String, run: &RunRecord) {
+    let heads = load::heads();
+    let _ = writeln!(out, "\n| time | {} |\n|---|{}", heads.join(" | "), "--:|".repeat(heads.len()));
+    for (label, cells) in load::percentiles(run) {
+        let _ = writeln!(out, "| {label} | {} |", cells.join(" | "));
+    }
+    let _ = writeln!(out, "\n{}\n", load::brackets(run));
+    if let Some(found) = &run.capacity {
+        let _ = writeln!(out, "**{}**\n", escape(&load::capacity(found)));
+    }
+}
+
 fn verdicts(out: &mut String, groups: &[Group<'_>]) {
     header(out, "oracle", groups);
-    for &oracle in OracleName::ALL {
+    for oracle in words::oracles(groups.iter().flat_map(|g| g.trials.iter().copied())) {
         let cells: Vec<String> = groups
             .iter()
             .map(|g| {

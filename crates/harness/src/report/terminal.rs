@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::oracle::{OracleName, Verdict};
+use crate::oracle::Verdict;
 use crate::search::record::SearchRecord;
 use crate::stats::Metric;
 use crate::trial::record::{RunRecord, TrialRecord};
 
 use super::groups::{self, Group};
-use super::{compared, format, notes, overall, scrub, search, selftest, words};
+use super::{compared, format, load, notes, overall, scrub, search, selftest, words};
 
 /// Whether to colour: on a terminal, unless `NO_COLOR` is set to something (no-color.org).
 #[must_use]
@@ -84,7 +84,9 @@ pub fn text(run: &RunRecord, dir: Option<&Path>, colours: bool) -> String {
     for trial in &run.trials {
         story(&mut out, trial, run.trials.len() > MANY_TRIALS || run.comparison.is_some(), paint);
     }
-    if run.comparison.is_none() {
+    if load::is_load(run) {
+        loaded(&mut out, run, paint);
+    } else if run.comparison.is_none() {
         figures(&mut out, &groups, paint);
     }
     if run.trials.is_empty() {
@@ -96,6 +98,28 @@ pub fn text(run: &RunRecord, dir: Option<&Path>, colours: bool) -> String {
         let _ = writeln!(out, "report: {}", clean(&dir.join("report.html").display().to_string()));
     }
     scrub(&out)
+}
+
+/// Percentiles of a load, and its capacity.
+fn loaded(out: &mut String, run: &RunRecord, paint: Paint) {
+    let heads = load::heads();
+    let rows = load::percentiles(run);
+    let mut lines = vec![std::iter::once("time".to_owned()).chain(heads).collect::<Vec<_>>()];
+    lines.extend(rows.into_iter().map(|(label, cells)| std::iter::once(label.to_owned()).chain(cells).collect()));
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|n| lines.iter().filter_map(|l| l.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    for (n, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
+        let text = cells.join("  ");
+        let _ = writeln!(out, "{}", if n == 0 { paint.dim(text.trim_end()) } else { text.trim_end().to_owned() });
+    }
+    let _ = writeln!(out, "{}", paint.dim(load::brackets(run)));
+    if let Some(found) = &run.capacity {
+        let _ = writeln!(out, "{}", paint.bold(&clean(&load::capacity(found))));
+    }
+    out.push('\n');
 }
 
 /// What a search tried, and what did not hold, with the command that runs it again.
@@ -130,7 +154,7 @@ fn searched(out: &mut String, found: &SearchRecord, paint: Paint) {
 /// Lines of verdicts, a column per group: `held`, or counts where trials differ.
 fn verdicts(out: &mut String, groups: &[Group<'_>], paint: Paint) {
     let mut rows = vec![Row::head("oracle", groups)];
-    for &oracle in OracleName::ALL {
+    for oracle in words::oracles(groups.iter().flat_map(|g| g.trials.iter().copied())) {
         let cells: Vec<Cell> = groups
             .iter()
             .map(|g| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::oracle::Verdict;
+use crate::oracle::{OracleName, Verdict};
 use crate::trial::record::{Exit, FaultRecord, Purpose, RunRecord, TrialRecord};
 
 /// A verdict as CSS class.
@@ -36,7 +36,17 @@ pub fn purpose(p: Purpose) -> String {
         Purpose::Revision(1) => "first revision".to_string(),
         Purpose::Revision(n) => format!("revision {n}"),
         Purpose::Again => "once more, unchanged".to_string(),
+        Purpose::Import => "by the service".to_string(),
     }
+}
+
+/// The oracles that can judge any of these trials, in their order: a load is judged by others than an ingestion.
+#[must_use]
+pub fn oracles<'a>(trials: impl IntoIterator<Item = &'a TrialRecord>) -> Vec<OracleName> {
+    let loads: Vec<bool> = trials.into_iter().map(|t| t.load.is_some()).collect();
+    let any = |oracle: &OracleName| loads.iter().any(|&load| oracle.applies(load));
+    let all = OracleName::ALL.iter().copied();
+    all.filter(|o| if loads.is_empty() { o.applies(false) } else { any(o) }).collect()
 }
 
 /// `Trial 2 · fast, race_concurrency = 4`.

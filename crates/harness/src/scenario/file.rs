@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::event::{Change, EventKind, PageForm};
+use super::load::{ArrivalKind, Restart};
 use super::model::{Backend, DataPlace, Outcome};
 use crate::faults::{Action, When};
 use crate::oracle::OracleName;
@@ -37,6 +38,8 @@ pub(super) struct File {
     pub limits: Limits,
     #[serde(default)]
     pub expect: Expect,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Spanned<Load>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criteria: Option<Spanned<Criteria>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -284,6 +287,88 @@ pub(super) struct Criteria {
     pub change: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limit: BTreeMap<Spanned<String>, Spanned<Value>>,
+}
+
+/// `[load]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Load {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Spanned<ArrivalKind>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Spanned<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Spanned<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Spanned<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Spanned<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poison: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Spanned<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_jobs: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<Spanned<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Spanned<Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Spanned<Restart>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Spanned<Span>>,
+    #[serde(default, skip_serializing_if = "Drift::is_empty")]
+    pub drift: Drift,
+}
+
+/// `[load.drift]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drift {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Span>,
+}
+
+impl Drift {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[[fault]]`.

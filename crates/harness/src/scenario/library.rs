@@ -56,6 +56,14 @@ shipped! {
     "bad-day"
     "gate"
     "phases"
+    "load-steady"
+    "load-spike"
+    "load-soak"
+    "worker-killed"
+    "server-killed"
+    "lost-response"
+    "two-workers-one-event"
+    "poison-event"
 }
 
 /// A scenario that can be run by its name.
@@ -168,7 +176,8 @@ mod tests {
             let known = Known { profiles: &profiles, settings: &settings };
             let again = Scenario::parse(&format!("{}.toml", scenario.name), &scenario.resolved(), known);
             assert_eq!(again.as_ref(), Ok(&scenario), "{}", scenario.resolved());
-            let needs_no_fault = OracleName::ALL.iter().filter(|&&o| o != OracleName::Durable);
+            let load = scenario.load.is_some();
+            let needs_no_fault = OracleName::ALL.iter().filter(|o| o.applies(load) && **o != OracleName::Durable);
             assert!(needs_no_fault.into_iter().all(|o| scenario.oracles.contains(o)), "{}", scenario.name);
         }
     }

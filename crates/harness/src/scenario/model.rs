@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::EventSpec;
+use super::load::LoadSpec;
 use crate::ab::Criteria;
 use crate::faults::{Fault, names};
 use crate::oracle::OracleName;
@@ -44,6 +45,8 @@ pub struct Scenario {
     pub oracles: Vec<OracleName>,
     /// What may be used.
     pub limits: Limits,
+    /// What is asked of a running service, where the scenario is one for `harness load`.
+    pub load: Option<LoadSpec>,
     /// What a change must bring, for comparisons.
     pub criteria: Option<Criteria>,
     /// Trials per profile.
@@ -190,6 +193,7 @@ impl Scenario {
 }
 
 /// Oracles that a scenario has when it lists none: all, but `durable` only where something goes wrong.
-pub(super) fn default_oracles(faults: bool) -> Vec<OracleName> {
-    OracleName::ALL.iter().copied().filter(|&o| faults || o != OracleName::Durable).collect()
+pub(super) fn default_oracles(faults: bool, load: bool) -> Vec<OracleName> {
+    let wanted = |o: &OracleName| o.applies(load) && (faults || *o != OracleName::Durable);
+    OracleName::ALL.iter().copied().filter(wanted).collect()
 }

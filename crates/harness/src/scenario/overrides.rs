@@ -109,10 +109,16 @@ impl Scenario {
             self.event.seed = *seed;
         }
         if !faults.is_empty() {
+            for fault in faults {
+                super::load::check_fault(fault, self.load.is_some()).map_err(|why| flag("--fault", why))?;
+            }
             self.faults.extend_from_slice(faults);
-            if !self.oracles.contains(&OracleName::Durable) {
+            if self.load.is_none() && !self.oracles.contains(&OracleName::Durable) {
                 self.oracles.push(OracleName::Durable);
             }
+        }
+        if self.load.is_some() {
+            super::load::check(&self).map_err(|why| ScenarioError::Flag { flag: "--profile", message: why })?;
         }
         self.network.database_rtt = database_rtt.or(self.network.database_rtt);
         self.network.liverc_latency = liverc_latency.or(self.network.liverc_latency);

@@ -57,19 +57,23 @@ impl Scenario {
             liverc,
             limits,
             expect,
+            load,
             criteria,
             fault: faults,
         } = read;
         let event = event.ok_or_else(|| source.at(0..0, "there is no [event]: a scenario says what is ingested"))?;
         let event = event_of(&source, event)?;
         let revisions = event.revisions.len() + 1;
-        let faults = faults.into_iter().map(|f| fault_of(&source, f, revisions)).collect::<Result<Vec<_>, _>>()?;
+        let is_load = load.is_some();
+        let faults =
+            faults.into_iter().map(|f| fault_of(&source, f, revisions, is_load)).collect::<Result<Vec<_>, _>>()?;
         let expect = expect_of(&source, expect, event.revisions.len())?;
         let oracles = match oracles {
-            None => default_oracles(!faults.is_empty()),
+            None => default_oracles(!faults.is_empty(), is_load),
             Some(listed) => oracles_of(&source, listed)?,
         };
-        Ok(Self {
+        let load_place = load.as_ref().map(Spanned::span);
+        let scenario = Self {
             name: stem(file).to_owned(),
             description: first_comment(text),
             engine: engine_of(&source, engine, known)?,
@@ -89,6 +93,9 @@ impl Scenario {
                 attempts_per_page: limits.attempts_per_page.map(NonZeroU32::get),
             },
             trials: trials.map_or(1, NonZeroU32::get),
+            load: load
+                .map(|table| super::load::read(table).map_err(|(span, message)| source.at(span, message)))
+                .transpose()?,
             criteria: criteria
                 .map(|table| super::criteria::read(table, known).map_err(|(span, message)| source.at(span, message)))
                 .transpose()?,
@@ -96,7 +103,13 @@ impl Scenario {
             faults,
             expect,
             oracles,
-        })
+        };
+        if let Some(place) = load_place {
+            super::load::check(&scenario).map_err(|why| source.at(place, why))?;
+        } else if let Some(oracle) = scenario.oracles.iter().find(|o| !o.applies(false)) {
+            return Err(source.at(0..0, format!("the oracle `{oracle}` judges a load, and there is no [load]")));
+        }
+        Ok(scenario)
     }
 }
 
@@ -218,7 +231,12 @@ fn network_of(source: &Source<'_>, network: file::Network) -> Result<Network, Sc
     })
 }
 
-fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) -> Result<Fault, ScenarioError> {
+fn fault_of(
+    source: &Source<'_>,
+    fault: Spanned<file::Fault>,
+    revisions: usize,
+    load: bool,
+) -> Result<Fault, ScenarioError> {
     let span = fault.span();
     let file::Fault { when, action, duration, revision, process } = fault.into_inner();
     let revision = revision.map_or(1, NonZeroU32::get);
@@ -226,6 +244,7 @@ fn fault_of(source: &Source<'_>, fault: Spanned<file::Fault>, revisions: usize) 
         return Err(source.at(span, format!("the event has no revision {revision}, only {revisions}")));
     }
     let fault = Fault::new(when, action, duration).map_err(|e| source.at(span.clone(), e))?.in_revision(revision);
+    super::load::check_fault(&fault, load).map_err(|why| source.at(span.clone(), why))?;
     let Some(process) = process else { return Ok(fault) };
     let at_place = matches!(fault.when(), When::Step(_)) || (fault.when().is_wire() && !fault.action().is_raised());
     if !at_place {

@@ -31,6 +31,7 @@ impl Scenario {
             oracles,
             limits,
             criteria,
+            load,
             trials,
         } = self;
         let postgres = *postgres;
@@ -91,6 +92,7 @@ impl Scenario {
                 failed: (!expect.failed.is_empty()).then(|| spanned(races(&expect.failed))),
                 earlier: (!expect.earlier.is_empty()).then(|| spanned(expect.earlier.iter().map(races).collect())),
             },
+            load: load.as_ref().map(super::load::write),
             criteria: criteria.as_ref().map(super::criteria::write),
             fault: faults
                 .iter()

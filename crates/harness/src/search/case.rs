@@ -135,7 +135,7 @@ impl Trigger {
             When::Wire { frame: Frame::Commit, .. } => Some(Self::Commit),
             When::Wire { frame: Frame::Request, .. } => Some(Self::Request),
             When::Row(_) => Some(Self::Row),
-            When::Wire { .. } | When::Time(_) => None,
+            When::Wire { .. } | When::Job(_) | When::Time(_) => None,
         }
     }
 

@@ -62,7 +62,7 @@ fn occurrence(when: &When) -> u32 {
     match when {
         When::Step(trigger) => trigger.occurrence,
         When::Wire { occurrence, .. } => *occurrence,
-        When::Row(n) => *n,
+        When::Row(n) | When::Job(n) => *n,
         When::Time(_) => 1,
     }
 }
@@ -73,6 +73,7 @@ fn at(when: &When, n: u32) -> When {
         When::Step(trigger) => When::Step(contract::Trigger { occurrence: n, ..*trigger }),
         When::Wire { frame, moment, .. } => When::Wire { frame: *frame, occurrence: n, moment: *moment },
         When::Row(_) => When::Row(n),
+        When::Job(_) => When::Job(n),
         When::Time(after) => When::Time(*after),
     }
 }

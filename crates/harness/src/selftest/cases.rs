@@ -1,8 +1,9 @@
-//! The cases: each bug with the scenario under which it shows and the oracle that is there for it.
+//! The cases: each bug with the scenario under which it shows and the oracle that is there for it. Those of the service are
+//! in [`super::service`].
 
-use faulty::{Bug, Sham};
+use faulty::{Bug, ServiceBug, Sham};
 
-use super::Sort;
+use super::{Sort, service};
 use crate::oracle::OracleName::{self, *};
 
 /// A trial of the self-test.
@@ -12,16 +13,27 @@ pub struct Case {
     pub sort: Sort,
     /// Name of the bug or control.
     pub name: &'static str,
-    /// What the faulty engine is started as.
-    pub role: &'static str,
+    /// Who is faulty, or right in its place.
+    pub subject: Subject,
     /// What it does, in a sentence.
     pub description: &'static str,
-    /// Name of its scenario, one of [`SCENARIOS`].
+    /// Name of its scenario, one of [`scenarios`].
     pub scenario: &'static str,
     /// What must come of it.
     pub expected: Expected,
     /// Something is left behind on purpose: it is not waited for that it goes by itself.
     pub leaves: bool,
+}
+
+/// Who is faulty in a case, or right in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The engine: what it is started as.
+    Engine(&'static str),
+    /// The workers of a service.
+    Worker(Option<ServiceBug>),
+    /// The clients of a service.
+    Client(Option<ServiceBug>),
 }
 
 /// What must come of a case.
@@ -52,8 +64,11 @@ max_in_flight = 4
 /// The event of most.
 const PLAIN: &str = "[event]\nsize = \"small\"\nform = \"raw\"\nseed = 41\n";
 
-/// The scenarios: name, what happens, and what makes it happen.
-pub const SCENARIOS: &[(&str, &str, &str)] = &[
+/// A scenario: name, what happens, and what makes it happen.
+pub(super) type Short = (&'static str, &'static str, &'static str);
+
+/// The scenarios of the engine.
+const SCENARIOS: &[Short] = &[
     ("undisturbed", "nothing goes wrong", ""),
     (
         "crash-before-commit",
@@ -111,10 +126,19 @@ pub const SCENARIOS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Every scenario: its name and what happens.
+pub fn scenarios() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SCENARIOS.iter().chain(service::SCENARIOS).map(|&(name, what, _)| (name, what))
+}
+
 /// A scenario as TOML.
 #[must_use]
 pub fn toml(name: &str) -> Option<String> {
-    let (.., own) = SCENARIOS.iter().find(|(known, ..)| *known == name)?;
+    let named = |scenarios: &'static [Short]| scenarios.iter().find(|(known, ..)| *known == name);
+    if let Some((.., own)) = named(service::SCENARIOS) {
+        return Some(format!("{}{own}", service::COMMON));
+    }
+    let (.., own) = named(SCENARIOS)?;
     let event = if own.contains("[event]") { "" } else { PLAIN };
     Some(format!("{COMMON}{event}{own}"))
 }
@@ -168,7 +192,7 @@ pub fn cases() -> Vec<Case> {
         Case {
             sort: Sort::Bug,
             name: bug.name(),
-            role: bug.name(),
+            subject: Subject::Engine(bug.name()),
             description: bug.description(),
             scenario,
             expected: Expected::Violated(oracles),
@@ -176,22 +200,22 @@ pub fn cases() -> Vec<Case> {
         }
     };
     let mut all: Vec<Case> = Bug::ALL.iter().map(bug).collect();
-    let right = |&(scenario, description, _): &(&'static str, &'static str, &str)| Case {
+    let right = |&(scenario, description, _): &Short| Case {
         sort: Sort::Right,
         name: "none",
-        role: "none",
+        subject: Subject::Engine("none"),
         description,
         scenario,
         expected: Expected::Held,
         leaves: false,
     };
-    let used = |scenario: &&(&'static str, &str, &str)| all.iter().any(|case| case.scenario == scenario.0);
+    let used = |scenario: &&Short| all.iter().any(|case| case.scenario == scenario.0);
     let rights: Vec<Case> = SCENARIOS.iter().filter(used).map(right).collect();
     all.extend(rights);
     all.push(Case {
         sort: Sort::Control,
         name: "fault-never-strikes",
-        role: "none",
+        subject: Subject::Engine("none"),
         description: "The fault that was asked for never happens.",
         scenario: "never-strikes",
         expected: Expected::Unknown,
@@ -200,8 +224,10 @@ pub fn cases() -> Vec<Case> {
     all.extend(Sham::ALL.iter().map(|&sham| {
         let (scenario, expected) = control(sham);
         let (name, description) = (sham.name(), sham.description());
-        Case { sort: Sort::Control, name, role: name, description, scenario, expected, leaves: false }
+        let subject = Subject::Engine(name);
+        Case { sort: Sort::Control, name, subject, description, scenario, expected, leaves: false }
     }));
+    all.extend(service::cases());
     all
 }
 
@@ -211,21 +237,27 @@ mod tests {
     use crate::scenario::{Known, Scenario};
 
     #[test]
-    fn every_scenario_reads_judges_by_every_oracle_and_is_used() {
-        for (name, description, _) in SCENARIOS {
+    fn every_scenario_reads_judges_by_every_oracle_that_applies_and_is_used() {
+        for (name, description) in scenarios() {
             let text = toml(name).unwrap();
             let scenario = Scenario::parse(name, &text, Known { profiles: &["fast"], settings: &[] }).unwrap();
-            assert_eq!(scenario.oracles, OracleName::ALL, "{name}");
+            let load = scenario.load.is_some();
+            assert!(OracleName::ALL.iter().all(|o| scenario.oracles.contains(o) == o.applies(load)), "{name}");
             assert!(!description.is_empty());
-            assert!(cases().iter().any(|case| case.scenario == *name), "{name}");
+            let of_it: Vec<Case> = cases().into_iter().filter(|case| case.scenario == name).collect();
+            assert!(!of_it.is_empty(), "{name}");
+            assert!(of_it.iter().all(|case| matches!(case.subject, Subject::Engine(_)) != load), "{name}");
         }
     }
 
     #[test]
-    fn every_bug_has_a_right_engine_under_the_same_scenario_and_every_oracle_a_bug_made_for_it() {
+    fn every_bug_has_the_right_one_in_its_place_and_every_oracle_a_bug_made_for_it() {
         let all = cases();
+        let same = |a: Subject, b: Subject| std::mem::discriminant(&a) == std::mem::discriminant(&b);
         for case in all.iter().filter(|case| case.sort == Sort::Bug) {
-            assert!(all.iter().any(|c| c.sort == Sort::Right && c.scenario == case.scenario), "{}", case.name);
+            let right =
+                |c: &&Case| c.sort == Sort::Right && c.scenario == case.scenario && same(c.subject, case.subject);
+            assert!(all.iter().any(|c| right(&c)), "{}", case.name);
         }
         for oracle in OracleName::ALL {
             let there_for_it = |case: &Case| matches!(&case.expected, Expected::Violated(of) if of.contains(oracle));

@@ -23,7 +23,7 @@ pub fn judge(cases: &[Case], trials: &[(usize, &TrialRecord)], part: bool) -> Se
     }
     for row in &rows {
         if let Some(why) = &row.failure {
-            let who = if row.sort == Sort::Right { "the engine without a bug" } else { &row.name };
+            let who = if row.sort == Sort::Right { "what has no bug" } else { &row.name };
             failures.push(format!("{who} under {} (trial {}): {why}", row.scenario, row.trial));
         }
     }
@@ -128,6 +128,7 @@ fn failure(case: &Case, trial: &TrialRecord, violated: &[OracleName]) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use super::super::Subject;
     use super::*;
     use crate::oracle::fixture::healthy;
     use crate::oracle::{Judgement, Verdict};
@@ -139,7 +140,15 @@ mod tests {
             Expected::Unknown => Sort::Control,
             Expected::Held => Sort::Right,
         };
-        Case { sort, name: "b", role: "b", description: "B.", scenario: "s", expected, leaves: false }
+        Case {
+            sort,
+            name: "b",
+            subject: Subject::Engine("b"),
+            description: "B.",
+            scenario: "s",
+            expected,
+            leaves: false,
+        }
     }
 
     fn judged(verdicts: &[(OracleName, Verdict)], fired: Option<bool>) -> TrialRecord {

@@ -1,4 +1,4 @@
-//! The harness's test of itself: an engine with one bug at a time, and which oracle catches it. Pure.
+//! The harness's test of itself: an engine, a worker or a client with one bug at a time, and which oracle catches it. Pure.
 //!
 //! Three sorts of trials, each of a [`Case`]. A *bug* must be violated by the oracle that is there for it. The same engine
 //! with no bug must pass the same scenario, or what was caught may not have been the bug. A *control* is a trial that proves
@@ -6,6 +6,7 @@
 
 mod cases;
 mod judge;
+mod service;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::oracle::{OracleName, Verdict};
 
-pub use cases::{Case, Expected, SCENARIOS, cases, toml};
+pub use cases::{Case, Expected, Subject, cases, scenarios, toml};
 pub use judge::judge;
 
 /// What the test came to.
@@ -80,13 +81,13 @@ impl SelfTest {
         self.rows.iter().filter(move |row| row.sort == sort)
     }
 
-    /// In one line: `26 of 26 bugs caught; …`.
+    /// In one line: `30 of 30 bugs caught; …`.
     #[must_use]
     pub fn headline(&self) -> String {
         let good = |sort| self.of(sort).filter(|row| row.failure.is_none()).count();
         let all = |sort| self.of(sort).count();
         let mut text = format!(
-            "{} of {} bugs caught; the engine without a bug accused in {} of {} scenarios",
+            "{} of {} bugs caught; what has none accused in {} of {} scenarios",
             good(Sort::Bug),
             all(Sort::Bug),
             all(Sort::Right) - good(Sort::Right),

@@ -1,5 +1,7 @@
 //! Within-trial samples as HDR histograms, stored so that they can be merged.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram as Hdr;
@@ -7,8 +9,15 @@ use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerial
 use serde::{Deserialize, Serialize, de, ser};
 
 /// Samples in µs, three significant digits. In JSON: V2-deflate (the format of HdrHistogram's own tools) in base64.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Histogram(Hdr<u64>);
+
+impl fmt::Debug for Histogram {
+    /// In short: the thousands of counts are of no use to a reader.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Histogram({} samples, {:?} to {:?} µs)", self.len(), self.min(), self.max())
+    }
+}
 
 impl Default for Histogram {
     fn default() -> Self {
@@ -52,6 +61,14 @@ impl Histogram {
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<u64> {
         self.supports(q).then(|| self.0.value_at_quantile(q))
+    }
+
+    /// The value of a rank, from 1 for the smallest sample, µs; `None` beyond the last.
+    #[must_use]
+    pub fn at_rank(&self, rank: u64) -> Option<u64> {
+        // Half a rank less: what is rounded on the way is then rounded up to this rank.
+        let quantile = || (rank as f64 - 0.5) / self.len() as f64;
+        (1..=self.len()).contains(&rank).then(|| self.0.value_at_quantile(quantile()))
     }
 
     /// Whether the sample supports a quantile: at least one sample is expected beyond it on the far side
@@ -123,5 +140,15 @@ mod tests {
         assert!(h.quantile(0.99).is_some());
         assert_eq!(h.quantile(0.999), None);
         assert!(h.supports(0.5));
+    }
+
+    #[test]
+    fn every_rank_has_its_own_sample_and_there_is_none_beyond() {
+        for n in [1, 3, 7, 49, 100, 1_000] {
+            let mut h = Histogram::new();
+            (1..=n).for_each(|v| h.record(v));
+            assert!((1..=n).all(|rank| h.at_rank(rank) == Some(rank)), "{n}");
+            assert_eq!((h.at_rank(0), h.at_rank(n + 1)), (None, None));
+        }
     }
 }

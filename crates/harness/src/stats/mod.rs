@@ -5,6 +5,7 @@ mod histogram;
 mod interval;
 mod metric;
 mod pairs;
+mod slope;
 mod spread;
 
 pub use compare::{
@@ -15,4 +16,5 @@ pub use histogram::Histogram;
 pub use interval::{MedianInterval, median_interval, rank};
 pub use metric::{Better, Metric, Stage, Unit};
 pub use pairs::{Place, Side, abba, pair_up, turn};
+pub use slope::{Slope, slope, stretches};
 pub use spread::Spread;

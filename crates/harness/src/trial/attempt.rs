@@ -368,12 +368,25 @@ pub async fn recompute_hashes(
         true => (watch.spec.clone(), environment(watch, None)),
         false => (EngineSpec::built_in().map_err(Broken::io("finding this program"))?, connection(watch)),
     };
+    rehash(&spec, env, watch.revision.event_id, observed).await
+}
+
+/// Lets a build of the built-in engine recompute the hashes of an event's stored rows. `env` names the database.
+///
+/// # Errors
+/// When it cannot be started. One that answers nothing readable leaves the hashes unknown.
+pub async fn rehash(
+    spec: &EngineSpec,
+    env: BTreeMap<String, OsString>,
+    event_id: u64,
+    observed: &mut Snapshot,
+) -> Result<(), Broken> {
     let mut command = tokio::process::Command::new(&spec.program);
     sandbox::process::die_with_us(command.as_std_mut());
     let output = command
         .args(&spec.prefix)
         .args(["status", "--json", "--rehash"])
-        .arg(watch.revision.event_id.to_string())
+        .arg(event_id.to_string())
         .envs(env)
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)

@@ -308,6 +308,7 @@ impl Trial<'_> {
                 Purpose::Revision(n) if last > 1 => format!("ingesting revision {n} of {last}"),
                 Purpose::Revision(_) => "ingesting".to_owned(),
                 Purpose::Again => "ingesting once more".to_owned(),
+                Purpose::Import => "importing".to_owned(),
             });
             if purpose != Purpose::Again {
                 self.serve(revision).await;
@@ -377,7 +378,7 @@ impl Trial<'_> {
         let wire_before = self.wires.counts();
         let in_faults = match purpose {
             Purpose::Revision(number) => Some(number),
-            Purpose::Again => None,
+            Purpose::Again | Purpose::Import => None,
         };
         faults.begin(in_faults, revision.event_id).await;
         let atomic = in_faults.is_some() && !self.plan.faults.is_empty();

@@ -97,5 +97,6 @@ pub fn blank(plan: &TrialPlan) -> TrialRecord {
         reproduce: plan.reproduce.clone(),
         psql: None,
         broken: None,
+        load: None,
     }
 }

@@ -195,30 +195,36 @@ pub fn revisions(scenario: &Scenario) -> Result<Vec<Arc<Revision>>, PlanError> {
 }
 
 fn revision(scenario: &Scenario, number: usize, synth: Synth) -> Result<Revision, PlanError> {
-    let order = synth.race_ids();
     let expect = scenario.expected_outcome(number, &synth).map_err(|place| PlanError::Race {
         place,
         revision: number,
-        races: order.len(),
+        races: synth.race_ids().len(),
     })?;
+    Ok(revision_of(number, synth, scenario.event.form, expect))
+}
+
+/// A revision of an event of which it is known what must come out.
+#[must_use]
+pub fn revision_of(number: usize, synth: Synth, form: PageForm, expect: ExpectedOutcome) -> Revision {
+    let order = synth.race_ids();
     let mut expected: Tables = RowKind::ALL.into_iter().map(|kind| (kind, BTreeMap::new())).collect();
     for group in rows::expected_groups(&synth) {
         let digest = group.digest();
         expected.entry(group.kind).or_default().insert(group.id, Group { rows: digest.count, digest: digest.md5 });
     }
     let event = synth.event();
-    Ok(Revision {
+    Revision {
         number: u32::try_from(number).unwrap_or(u32::MAX),
         event_id: event.id,
         track: event.track,
         places: order.iter().enumerate().map(|(i, &id)| (id, i)).collect(),
         order,
         synth,
-        form: scenario.event.form,
+        form,
         expected,
         expect,
         rendered: Mutex::default(),
-    })
+    }
 }
 
 impl Revision {

@@ -11,6 +11,8 @@ use contract::feed::Changes;
 use serde::{Deserialize, Serialize};
 
 use crate::ab::{ComparisonRecord, InSet};
+use crate::load::capacity::Capacity;
+use crate::load::record::LoadRecord;
 use crate::oracle::Judgement;
 use crate::search::record::SearchRecord;
 use crate::selftest::SelfTest;
@@ -94,6 +96,9 @@ pub struct TrialRecord {
     /// Why the environment failed in mid-trial, where it did: the trial is then *unknown*.
     #[serde(default)]
     pub broken: Option<String>,
+    /// What was asked of a service and told by it, where the trial is a load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Box<LoadRecord>>,
 }
 
 /// Why an event was ingested.
@@ -104,6 +109,8 @@ pub enum Purpose {
     Revision(u32),
     /// Once more, with nothing changed: for `same-content` and `no-rewrite`.
     Again,
+    /// By the workers of a service under load, as often as its clients asked for.
+    Import,
 }
 
 /// One ingestion: processes are started until the event is finished or no restarts are left.
@@ -382,6 +389,9 @@ pub struct RunRecord {
     pub comparison: Option<Box<ComparisonRecord>>,
     /// The trials.
     pub trials: Vec<TrialRecord>,
+    /// The search for the highest rate of a load, where the run is one: each measurement is a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Box<Capacity>>,
     /// Whether the user stopped it.
     #[serde(default)]
     pub interrupted: bool,

@@ -48,6 +48,7 @@ fn tell_ingestion(ingestion: &Ingestion) -> String {
         Purpose::Revision(1) => format!("event {} ingested", ingestion.event_id),
         Purpose::Revision(n) => format!("revision {n} of event {} ingested", ingestion.event_id),
         Purpose::Again => "ingested once more, nothing changed on the pages".to_owned(),
+        Purpose::Import => format!("event {} imported", ingestion.event_id),
     };
     let races = ingestion.observed.checkpoints.values().filter(|c| c.state == "written").count();
     let laps: u64 = ingestion.observed.laps_stored.values().sum();

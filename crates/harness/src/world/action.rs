@@ -132,6 +132,10 @@ fn shown(at_us: u64, evidence: impl Into<String>) -> Proof {
     Proof::Shown(Fired { at_us, healed_us: None, evidence: evidence.into() })
 }
 
+fn nobody() -> Unsupported {
+    Unsupported("no process that it could strike was there".into())
+}
+
 fn over(proof: Proof) -> Applied {
     Applied { proof, healing: None }
 }
@@ -148,17 +152,19 @@ impl World<'_> {
     pub async fn apply(
         &mut self,
         action: Action,
-        engine: &mut Engine,
+        engine: Option<&mut Engine>,
         lasts: Duration,
         held: Option<(&mut Option<Hold>, Moment)>,
     ) -> Result<Applied, Unsupported> {
         let at = monotonic_us();
         match action {
             Action::Crash => {
+                let engine = engine.ok_or_else(nobody)?;
                 engine.signal(Signal::SIGKILL);
                 Ok(over(Proof::Death))
             }
             Action::Pause | Action::Stall => {
+                let engine = engine.ok_or_else(nobody)?;
                 engine.signal(Signal::SIGSTOP);
                 let evidence = format!("process {} stands still (SIGSTOP)", engine.pid());
                 Ok(lasting(shown(at, evidence), Healing::Continue))
@@ -216,12 +222,18 @@ impl World<'_> {
                 Err(Unsupported("it is raised by PostgreSQL itself, at a row or a commit".into()))
             }
             Action::OutOfMemory => {
+                let engine = engine.ok_or_else(nobody)?;
                 let pid = engine.pid();
                 let limit =
                     engine.memory().ok_or_else(|| Unsupported("the engine was started without a limit".into()))?;
                 limit.starve(pid).map_err(|e| Unsupported(format!("no limit on its memory could be set: {e}")))?;
                 Ok(over(Proof::Memory(at)))
             }
+            Action::ServerKill => Err(Unsupported("there is no server of a service here".into())),
+            Action::ClientReset => match held {
+                Some(held) => self.cut_frame(at, Some(held)),
+                None => self.cut(at, Side::Service, Effect::Reset).await,
+            },
             Action::DbFailover => self.fail_over(at, Replication::Synchronous).await,
             Action::DbFailoverAsync => self.fail_over(at, Replication::Asynchronous).await,
         }

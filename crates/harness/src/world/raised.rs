@@ -39,7 +39,7 @@ impl Raised {
         let (occurrence, at_commit) = match when {
             When::Row(n) => (*n, false),
             When::Wire { occurrence, .. } => (*occurrence, true),
-            When::Step(_) | When::Time(_) => return Ok(None),
+            When::Step(_) | When::Job(_) | When::Time(_) => return Ok(None),
         };
         let name = format!("{SCHEMA}.fault_{number}");
         let raise = format!("RAISE EXCEPTION USING ERRCODE = '{state}', MESSAGE = '{text} (fault {number})'");

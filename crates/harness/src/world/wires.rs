@@ -10,6 +10,9 @@ use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::scenario::Network;
 use crate::trial::record::WireCounts;
 
+/// What the path of a client's request for an import holds.
+const IMPORT: &str = "events/ingest";
+
 /// How long a rule's effect on what is there may take to show.
 const SHOWS: Duration = Duration::from_secs(5);
 
@@ -20,6 +23,8 @@ pub enum Side {
     Database,
     /// In front of LiveRC.
     Liverc,
+    /// In front of the service, in a load.
+    Service,
 }
 
 /// What asks for a proxy.
@@ -74,6 +79,7 @@ pub fn on_liverc_wire(action: Action) -> bool {
 pub struct Wires {
     database: Option<Proxy>,
     liverc: Option<Proxy>,
+    service: Option<Proxy>,
     /// Why there is none in front of PostgreSQL though one is wanted.
     refusal: Option<String>,
 }
@@ -118,6 +124,22 @@ impl Wires {
         Ok(wires)
     }
 
+    /// Puts a proxy between the clients and a service.
+    ///
+    /// # Errors
+    /// When no port is to be had.
+    pub async fn before_service(&mut self, address: SocketAddr, seed: u64) -> std::io::Result<()> {
+        let proxy = Proxy::start(address, Protocol::Http, Vec::new(), seed).await;
+        self.service = Some(proxy.map_err(std::io::Error::other)?);
+        Ok(())
+    }
+
+    /// Where clients find the service.
+    #[must_use]
+    pub fn service_url(&self, direct: SocketAddr) -> String {
+        format!("http://{}", self.service.as_ref().map_or(direct, Proxy::addr))
+    }
+
     /// Where the engine finds PostgreSQL.
     #[must_use]
     pub fn database_url(&self, direct: &ServerUrl) -> ServerUrl {
@@ -156,6 +178,7 @@ impl Wires {
         let proxy = match side {
             Side::Database => self.database.as_ref(),
             Side::Liverc => self.liverc.as_ref(),
+            Side::Service => self.service.as_ref(),
         };
         proxy.ok_or_else(|| {
             self.refusal.clone().unwrap_or_else(|| "no proxy is in the way of this connection".to_owned())
@@ -218,15 +241,15 @@ impl Wires {
         }
     }
 
-    /// Every decision of both, for the artefacts.
+    /// Every decision of all, for the artefacts.
     #[must_use]
     pub fn log(&self) -> Vec<Fired> {
-        [&self.database, &self.liverc].into_iter().flatten().flat_map(Proxy::log).collect()
+        [&self.database, &self.liverc, &self.service].into_iter().flatten().flat_map(Proxy::log).collect()
     }
 
-    /// Ends both.
+    /// Ends all.
     pub async fn close(self) {
-        for proxy in [self.database, self.liverc].into_iter().flatten() {
+        for proxy in [self.database, self.liverc, self.service].into_iter().flatten() {
             proxy.close().await;
         }
     }
@@ -257,14 +280,16 @@ pub fn moment(frame: Frame, occurrence: u32, moment: Moment) -> Result<(Side, pr
         Frame::Batch => (Side::Database, Subject::Batch(Some("laps".to_owned()))),
         Frame::Any => (Side::Database, Subject::Frame(None)),
         Frame::Request => (Side::Liverc, Subject::Request(None)),
+        Frame::Import if moment == Moment::Answered => (Side::Service, Subject::Response(Some(IMPORT.to_owned()))),
+        Frame::Import => (Side::Service, Subject::Request(Some(IMPORT.to_owned()))),
     };
     let phase = match (frame, moment) {
-        (_, Moment::Before) => Phase::Before,
+        (_, Moment::Before) | (Frame::Import, Moment::Answered) => Phase::Before,
         (Frame::Commit, Moment::Sent) => Phase::Sent,
         (Frame::Commit, Moment::Complete) => Phase::Complete,
         (Frame::Commit, Moment::Ready) => Phase::Ready,
         (Frame::Batch | Frame::Any | Frame::Request, Moment::Half) => Phase::Half,
-        (Frame::Batch | Frame::Any | Frame::Request, Moment::Sent) => Phase::After,
+        (Frame::Batch | Frame::Any | Frame::Request | Frame::Import, Moment::Sent) => Phase::After,
         (frame, moment) => return Err(format!("`{moment}` is no moment of a `{frame}`")),
     };
     Ok((side, proxy::Moment { subject, occurrence: u64::from(occurrence), phase }))

@@ -165,6 +165,7 @@ pub fn trial(number: u32, profile: &str, speed: f64) -> TrialRecord {
         in_set: None,
         beside: Vec::new(),
         broken: None,
+        load: None,
     }
 }
 
@@ -199,6 +200,7 @@ pub fn run(trials: Vec<TrialRecord>) -> RunRecord {
             remarks: vec!["Inside of a container with 2 of 8 cores.".to_string()],
         },
         trials,
+        capacity: None,
         comparison: None,
         interrupted: false,
         search: None,

@@ -36,6 +36,7 @@ pub use error::{Error, Unsupported};
 pub use facts::Facts;
 pub use figures::{Cpu, Lsn, Measured, Meter, Peak, Used, wal_position};
 pub use local::{Binaries, Local, memory};
+pub use port::free_port;
 pub use remote::Remote;
 pub use server::{Options, Server};
 pub use templates::{DATABASE_PREFIX, Database, Template, Templates};

@@ -7,7 +7,8 @@ use std::ops::Range;
 /// A free TCP port of 127.0.0.1 *outside* the range that the kernel takes for outgoing connections. A server's port must stay free
 /// while it is down; in that range an outgoing connection may take it, and a client that tries to connect to it again and again will in
 /// the end be connected to itself.
-pub(crate) fn free_port() -> Option<u16> {
+#[must_use]
+pub fn free_port() -> Option<u16> {
     let dynamic = dynamic_range();
     let below = 15_000..dynamic.start.max(15_000);
     let above = dynamic.end..u16::MAX;

@@ -2,6 +2,7 @@
 
 mod comparison;
 mod environment;
+mod load;
 mod measurements;
 mod search;
 mod selftest;
@@ -54,6 +55,9 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
     if run.search.is_some() {
         nav.insert(0, ("#search", "What was tried"));
     }
+    if load::is_load(run) {
+        nav.insert(0, ("#load", "Load"));
+    }
     if comparison.is_some() {
         nav.insert(0, ("#comparison", "Comparison"));
     }
@@ -63,12 +67,16 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
     if !of_run.is_empty() {
         nav.push(("#plots", "Plots"));
     }
-    nav.extend([("#measurements", "Measurements"), ("#environment", "Environment")]);
+    if !load::is_load(run) {
+        nav.push(("#measurements", "Measurements"));
+    }
+    nav.push(("#environment", "Environment"));
     let body = html! {
         (verdicts::banner(run, &overall, lead, &groups))
         @if let Some(lead) = lead { (lead.section) }
         @if let Some(search) = &run.search { (search::section(search)) }
         @if let Some(view) = &comparison { (comparison::section(view, plots)) }
+        (load::section(run))
         (verdicts::section(run, &groups))
         (trials::section(run, plots))
         @if !of_run.is_empty() {
@@ -77,7 +85,7 @@ pub fn led(run: &RunRecord, plots: &[Plot], lead: Option<&Lead>) -> String {
                 @for plot in of_run { (plot.figure()) }
             }
         }
-        (measurements::section(&groups))
+        @if !load::is_load(run) { (measurements::section(&groups)) }
         (environment::section(run))
     };
     let headline = lead.map_or(overall.headline(), |lead| &lead.headline);

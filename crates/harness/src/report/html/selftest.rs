@@ -16,7 +16,7 @@ pub(super) fn report(run: &RunRecord, test: &SelfTest) -> String {
             p class="eyebrow" { "The harness's test of itself" }
             h1 { (overall.headline()) "." }
             p class="lead" {
-                "An engine that is wrong on purpose, one bug at a time; the same engine without a bug under the same scenarios; and controls "
+                "An engine, a worker or a client that is wrong on purpose, one bug at a time; the same without a bug under the same scenarios; and controls "
                 "that prove nothing and must not pass."
             }
             p class="meta" {

@@ -139,7 +139,7 @@ fn by_trial(run: &RunRecord) -> Markup {
                     }
                 }
                 tbody {
-                    @for &oracle in OracleName::ALL {
+                    @for oracle in words::oracles(&run.trials) {
                         tr {
                             (oracle_cell(oracle))
                             @for (index, trial) in run.trials.iter().enumerate() {
@@ -193,7 +193,7 @@ fn by_group(groups: &[Group<'_>]) -> Markup {
                     }
                 }
                 tbody {
-                    @for &oracle in OracleName::ALL {
+                    @for oracle in words::oracles(groups.iter().flat_map(|g| g.trials.iter().copied())) {
                         tr {
                             (oracle_cell(oracle))
                             @for group in groups {

@@ -5,6 +5,7 @@ mod axes;
 mod bands;
 mod canvas;
 mod intervals;
+pub mod load;
 mod metrics;
 pub mod palette;
 mod percentiles;
@@ -126,6 +127,7 @@ pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
     let groups = groups::of_run(run);
     let mut plots = Vec::new();
     plots.extend(search::plots(run.search.as_ref())?);
+    plots.extend(load::plots(run)?);
     let comparison = compared::View::of(run);
     if let Some(view) = &comparison {
         plots.extend(intervals::plot(view)?);
@@ -144,6 +146,7 @@ pub fn all(run: &RunRecord) -> Result<Vec<Plot>, PlotError> {
             || super::overall::of_trial(trial).verdict != crate::oracle::Verdict::Held;
         if (run.trials.len() <= MANY_TRIALS && comparison.is_none()) || eventful {
             plots.extend(timeline::plot(trial)?.map(|p| Plot { trial: Some(index), ..p }));
+            plots.extend(load::timeline(trial)?.map(|p| Plot { trial: Some(index), ..p }));
         }
     }
     Ok(plots)

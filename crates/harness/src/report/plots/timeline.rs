@@ -11,8 +11,11 @@ use super::{Plot, PlotError};
 /// Height of an ingestion's row, px.
 const ROW: i32 = 24;
 
-/// The plot; nothing for a trial of which no time is known.
+/// The plot; nothing for a trial of which no time is known, nor for a load, which has a timeline of its own.
 pub fn plot(trial: &TrialRecord) -> Result<Option<Plot>, PlotError> {
+    if trial.load.is_some() {
+        return Ok(None);
+    }
     let since = |us: u64| us.saturating_sub(trial.started_us) as f64 / 1e6;
     let processes = || trial.ingestions.iter().flat_map(|i| &i.attempts);
     let end = processes()

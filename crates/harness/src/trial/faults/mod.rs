@@ -29,9 +29,16 @@ const LOCK_FREE: Duration = Duration::from_secs(20);
 /// What a fault waits for.
 enum At {
     Step(Trigger),
-    Wire { frame: Frame, occurrence: u32, moment: Moment, hold: Option<Hold> },
+    Wire {
+        frame: Frame,
+        occurrence: u32,
+        moment: Moment,
+        hold: Option<Hold>,
+    },
     Raised(Option<Raised>),
     Time(Duration),
+    /// At a moment that only a load has.
+    Nowhere,
 }
 
 enum State {
@@ -116,6 +123,8 @@ impl<'a> Faults<'a> {
                     At::Wire { frame: *frame, occurrence: *occurrence, moment: *moment, hold: None }
                 }
                 When::Row(_) => At::Raised(None),
+                // A scenario without a load has no such fault.
+                When::Job(_) => At::Nowhere,
                 When::Time(after) => At::Time(after.0),
             },
         });
@@ -155,7 +164,7 @@ impl<'a> Faults<'a> {
                         }
                     }
                 }
-                At::Step(_) | At::Time(_) => {}
+                At::Step(_) | At::Time(_) | At::Nowhere => {}
             }
         }
         // So that what is lost is no matter of luck, an asynchronous standby lags before its primary does anything to be lost.
@@ -302,6 +311,7 @@ impl<'a> Faults<'a> {
                     format!("only {drawn} were counted")
                 }
                 At::Raised(None) => "its trigger was not installed".to_owned(),
+                At::Nowhere => format!("`{}` is a moment of a load, and this is none", slot.fault.when()),
                 At::Time(after) => format!("the ingestion was over before {} ms had passed", after.as_millis()),
             };
             slot.state = State::Not(Missed::NotReached, why);

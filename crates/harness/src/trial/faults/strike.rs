@@ -103,7 +103,7 @@ impl Faults<'_> {
             _ => None,
         };
         let held = held.as_mut().map(|(hold, moment)| (&mut **hold, *moment));
-        let applied = match self.world.apply(fault.action(), engine, lasts, held).await {
+        let applied = match self.world.apply(fault.action(), Some(engine), lasts, held).await {
             Ok(applied) => applied,
             Err(why) => {
                 // Of these there is only one reason to fail: no connection was there.

@@ -87,13 +87,18 @@ impl Importer {
     }
 
     /// Imports an event and says what became of it.
-    pub async fn import(&self, request: &ImportRequest, mut news: impl FnMut(News) + Send) -> Told {
-        let key = format!("{:032x}", rand::random::<u128>());
+    pub async fn import(&self, request: &ImportRequest, news: impl FnMut(News) + Send) -> Told {
+        self.import_as(&format!("{:032x}", rand::random::<u128>()), request, news).await
+    }
+
+    /// The same under a name for the request, so that it can be asked later what became of it. No other import may have had it
+    /// (see [`is_request_key`](super::model::is_request_key) for its form).
+    pub async fn import_as(&self, key: &str, request: &ImportRequest, mut news: impl FnMut(News) + Send) -> Told {
         let mut import = Import {
             api: &self.api,
             patience: self.patience,
             request,
-            key,
+            key: key.to_owned(),
             until: Instant::now() + self.patience.whole,
             job: None,
             tries: Vec::new(),
