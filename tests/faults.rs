@@ -61,6 +61,29 @@ fn mid_batch_of_an_engine_that_sends_statements_is_a_moment_on_the_wire() {
 }
 
 #[test]
+fn an_engine_that_stalls_at_a_moment_on_the_wire_wakes_when_another_has_finished() {
+    let reports = Reports::new();
+    let output = small(
+        &reports,
+        &[
+            "--profile",
+            "after",
+            "--set",
+            "lock_lease=1s",
+            "--set",
+            "statement_timeout=2s",
+            "--fault",
+            "mid-batch=stall",
+        ],
+    );
+    let result = reports.result();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let attempts = result["trials"][0]["ingestions"][0]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "the stalled process, and the one that took over");
+    assert!(faults(&result)[0].1.as_ref().unwrap().contains("stands still"), "{result}");
+}
+
+#[test]
 fn a_held_engine_outlives_the_loss_of_its_backends_and_of_the_server() {
     let reports = Reports::new();
     let args = ["--fault", "before-commit#1=db-terminate", "--lose-db-at", "after-commit#2"];

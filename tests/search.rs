@@ -84,6 +84,15 @@ fn chaos_draws_what_it_is_asked_for_and_tells_what_fired() {
 }
 
 #[test]
+fn a_search_that_had_no_time_for_a_case_proves_nothing() {
+    let reports = Reports::new();
+    let output = search(&reports, &["chaos", "--cases", "50", "--time", "1ms", "--profile", "fast"]);
+    let stdout = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{stdout}\n{}", text(&output.stderr));
+    assert!(stdout.contains("ran 0 of 50"), "{stdout}");
+}
+
+#[test]
 fn a_schedule_is_replayed_in_its_process() {
     let reports = Reports::new();
     let file = reports.path().join("found.toml");

@@ -247,6 +247,10 @@ pub struct Summary {
     pub ambiguous_entries: u64,
     /// Rows changed, by table.
     pub rows: Changes,
+    /// Statements that wrote drivers and were never answered, since the connection broke. What they did, if they did anything, is
+    /// not in `rows`.
+    #[serde(default)]
+    pub drivers_in_doubt: u64,
     /// Whole run, µs.
     pub total_us: u64,
     /// Waiting for the event's lock, µs.

@@ -303,6 +303,23 @@ fn what_all_trials_have_in_common_is_said_once() {
 }
 
 #[test]
+fn what_the_kept_trials_of_a_search_have_in_common_is_not_said_of_all() {
+    let mut run = report_sample::held();
+    for trial in &mut run.trials {
+        trial.settings = [("commit_races".to_owned(), "1".to_owned())].into();
+    }
+    run.search = Some(
+        serde_json::from_value(serde_json::json!({
+            "verb": "chaos", "parts": [{"name": "cases", "tried": 9, "of": 9}], "search_us": 1, "jobs": 4, "remarks": [],
+            "judgements": {}, "points": [],
+        }))
+        .unwrap(),
+    );
+    let text = terminal::text(&run, None, false);
+    assert!(!text.contains("In every trial"), "{text}");
+}
+
+#[test]
 fn the_summary_is_short_and_has_the_key_figures() {
     let markdown = summary::markdown(&held());
     assert!(markdown.starts_with("## large-event: every judged invariant held"));

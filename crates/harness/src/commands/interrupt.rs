@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first ends the run in good order, the second at once.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,8 +30,12 @@ pub fn listen(cancel: CancellationToken) -> io::Result<()> {
                 }
                 let _ = nix::sys::signal::raise(which);
             }
-            eprintln!("stopping: engine and server are ended, what was measured is kept; once more to stop at once");
+            // First this: standard error may be a pipe that nobody reads any more, and to print to that would end this task.
             cancel.cancel();
+            let _ = writeln!(
+                io::stderr(),
+                "stopping: engine and server are ended, what was measured is kept; once more to stop at once"
+            );
         }
     });
     Ok(())

@@ -139,7 +139,8 @@ impl Fault {
     /// # Errors
     /// When it is no trigger.
     pub fn crash_at(text: &str) -> Result<Self, FaultError> {
-        Self::new(text.parse()?, Action::Crash, None)
+        // With a duration it is refused as one, and not as a moment that there is not.
+        Self::at(text, Action::Crash)
     }
 
     /// `--drop-network-at race-fetched#5:2s`: the network to LiveRC swallows everything, and heals.
@@ -228,6 +229,10 @@ mod tests {
         assert_eq!((crash.to_string(), crash.describe()), ("mid-batch#1=crash".into(), "mid-batch#1 = crash".into()));
         let cut = Fault::drop_network_at("race-fetched#5:2s").unwrap();
         assert_eq!(cut.to_string(), "race-fetched#5=net-blackhole:2s");
+        assert_eq!(
+            Fault::crash_at("mid-batch:2s").unwrap_err().to_string(),
+            "`crash` happens at once: it takes no duration"
+        );
         let lost = Fault::lose_db_at("before-commit").unwrap();
         assert_eq!(lost.to_string(), "before-commit#1=db-kill");
         assert_eq!(lost.describe(), "before-commit#1 = db-kill", "over as soon as it can be");

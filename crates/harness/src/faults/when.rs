@@ -69,6 +69,17 @@ names! {
     Answered = "answered",
 }
 
+impl Frame {
+    /// The moments that it has: only a COMMIT is answered by something of its own.
+    #[must_use]
+    pub fn moments(self) -> &'static [Moment] {
+        match self {
+            Self::Commit => &[Moment::Before, Moment::Sent, Moment::Complete, Moment::Ready],
+            Self::Batch | Self::Any | Self::Request => &[Moment::Before, Moment::Half, Moment::Sent],
+        }
+    }
+}
+
 /// A text that is no trigger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WhenError {
@@ -78,11 +89,40 @@ pub enum WhenError {
     /// The occurrence.
     #[error("`{0}`: an occurrence is a number from 1")]
     Occurrence(String),
+    /// Nothing stands where the trigger should.
+    #[error(
+        "there is no trigger: write a step (mid-batch#2), a moment on the wire (commit#3:sent), a row (row#500) or a time (1.5s)"
+    )]
+    Nothing,
+    /// A number that is no time.
+    #[error("`{0}` is no trigger: a time has a unit (1.5s, 500ms), and a step has a name (mid-batch#2)")]
+    Number(String),
+    /// A moment that this frame does not have.
+    #[error("`{frame}` has no moment `{moment}`; it has {}", list(.frame.moments()))]
+    NoMoment {
+        /// The frame.
+        frame: Frame,
+        /// What was asked for.
+        moment: Moment,
+    },
+    /// Something behind a colon, where only frames have it.
+    #[error(
+        "`{text}`: only frames on the wire ({}) have a moment, as in commit#3:sent; how long a fault lasts stands at its end",
+        list(Frame::ALL)
+    )]
+    NotOnTheWire {
+        /// The trigger.
+        text: String,
+    },
     /// A row can only raise an error of PostgreSQL's.
     #[error(
         "`{0}` cannot be tied to a row: rows are for errors that PostgreSQL raises (db-deadlock, db-serialization …)"
     )]
     RowOnly(Action),
+}
+
+fn list<T: fmt::Display>(all: &[T]) -> String {
+    all.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl When {
@@ -133,6 +173,12 @@ impl FromStr for When {
         if let Ok(after) = text.parse::<Span>() {
             return Ok(Self::Time(after));
         }
+        if text.is_empty() {
+            return Err(WhenError::Nothing);
+        }
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(WhenError::Number(text.to_owned()));
+        }
         let (head, moment) = match text.split_once(':') {
             Some((head, moment)) => (head, Some(moment)),
             None => (text, None),
@@ -147,9 +193,14 @@ impl FromStr for When {
         match (name.parse::<Frame>(), moment) {
             (Ok(frame), moment) => {
                 let moment = moment.map_or(Ok(Moment::Before), str::parse)?;
+                if !frame.moments().contains(&moment) {
+                    return Err(WhenError::NoMoment { frame, moment });
+                }
                 Ok(Self::Wire { frame, occurrence, moment })
             }
-            // Only frames have moments.
+            (Err(_), Some(_)) if name == "row" || name.parse::<Step>().is_ok() => {
+                Err(WhenError::NotOnTheWire { text: text.to_owned() })
+            }
             (Err(unknown), Some(_)) => Err(unknown.into()),
             (Err(_), None) if name == "row" => Ok(Self::Row(occurrence)),
             (Err(_), None) if name == "job" => Ok(Self::Job(occurrence)),
@@ -192,6 +243,17 @@ mod tests {
         for &step in Step::ALL {
             assert!(matches!(step.name().parse(), Ok(When::Step(t)) if t.step == step), "{step} is no frame");
         }
+    }
+
+    #[test]
+    fn what_has_no_such_moment_is_refused_with_those_it_has() {
+        let refused = |text: &str| text.parse::<When>().unwrap_err().to_string();
+        assert_eq!(refused("commit#1:half"), "`commit` has no moment `half`; it has before, sent, complete, ready");
+        assert_eq!(refused("batch:ready"), "`batch` has no moment `ready`; it has before, half, sent");
+        assert!(refused("mid-batch:2s").contains("how long a fault lasts stands at its end"));
+        assert!(refused("row#5:half").contains("only frames on the wire (commit, batch, frame, request)"));
+        assert!(refused("1.5").contains("a time has a unit"));
+        assert!(refused("").contains("there is no trigger"));
     }
 
     #[test]

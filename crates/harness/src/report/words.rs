@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::oracle::{OracleName, Verdict};
+use crate::search::record::Verb;
 use crate::trial::record::{Exit, FaultRecord, Purpose, RunRecord, TrialRecord};
 
 /// A verdict as CSS class.
@@ -71,9 +72,12 @@ pub fn setup_beside(t: &TrialRecord, common: &BTreeMap<String, String>) -> Strin
     text
 }
 
-/// Settings that every trial of a run has.
+/// Settings that every trial of a run has. None is told of chaos: it draws them, and keeps only the trials that did not hold.
 #[must_use]
 pub fn common_settings(run: &RunRecord) -> BTreeMap<String, String> {
+    if run.search.as_ref().is_some_and(|search| search.verb == Verb::Chaos) {
+        return BTreeMap::new();
+    }
     let Some((first, rest)) = run.trials.split_first() else { return BTreeMap::new() };
     let everywhere = |key: &String, value: &String| rest.iter().all(|t| t.settings.get(key) == Some(value));
     first.settings.iter().filter(|(k, v)| everywhere(k, v)).map(|(k, v)| (k.clone(), v.clone())).collect()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,8 @@ pub struct Chaos<'a> {
     pub cancel: &'a CancellationToken,
     /// Trials at once.
     pub jobs: usize,
+    /// No case is begun after this.
+    pub until: Option<Instant>,
     /// The command, for what is kept.
     pub why: String,
     /// Numbers of trials.
@@ -101,6 +104,7 @@ impl<'a> Chaos<'a> {
             own_server,
             cancel,
             jobs: record.jobs as usize,
+            until: None,
             why,
             numbers: Numbers::default(),
             maker: Maker::new(seed),
@@ -113,7 +117,13 @@ impl<'a> Chaos<'a> {
         }
     }
 
-    /// Runs so many cases more. `told` hears how many are done.
+    /// Whether no more is to be begun.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Runs so many cases more, or as many as fit into the time. `told` hears how many are done.
     ///
     /// # Errors
     /// See [`ChaosError`].
@@ -138,7 +148,7 @@ impl<'a> Chaos<'a> {
         let total = wanted.len();
         let this = &*self;
         let mut made = futures::stream::iter(wanted)
-            .take_while(|_| std::future::ready(!this.cancel.is_cancelled()))
+            .take_while(|_| std::future::ready(!this.is_over()))
             .map(|ground| async move { (ground.clone(), this.prepared(ground).await) })
             .buffer_unordered(this.jobs.max(1));
         let mut all = Vec::new();
@@ -218,7 +228,7 @@ impl<'a> Chaos<'a> {
         told: &dyn Fn(&str, usize, usize),
     ) -> Result<Vec<(Case, Done)>, ReportError> {
         let mut trials = futures::stream::iter(cases)
-            .take_while(|_| std::future::ready(!self.cancel.is_cancelled()))
+            .take_while(|_| std::future::ready(!self.is_over()))
             .map(|case| async move { (case, self.one(case).await) })
             .buffer_unordered(jobs.max(1));
         let mut all = Vec::with_capacity(cases.len());
@@ -271,6 +281,8 @@ impl<'a> Chaos<'a> {
     /// # Errors
     /// See [`ChaosError`].
     pub async fn shrink(&mut self, told: &dyn Fn(&str, usize, usize)) -> Result<(), ChaosError> {
+        // What was found is worth more than the time: it is not left half explained.
+        self.until = None;
         let mut seen: BTreeSet<BTreeSet<OracleName>> = BTreeSet::new();
         for (case, signature, trial) in std::mem::take(&mut self.failing) {
             if self.cancel.is_cancelled() || seen.len() >= SHRUNK || !seen.insert(signature.clone()) {

@@ -89,10 +89,15 @@ impl Golden {
         plan.count_frames = wire;
         let half = attempt::sends_statements(runner.lab.engine_of(&plan), &plan).await;
         let half = half.map_err(|e| NotGolden::Broken(e.to_string()))?;
-        let mut trials = Vec::new();
-        for _ in 0..times.max(1) {
+        // Side by side, as the trials that are counted by them.
+        let plans = (0..times.max(1)).map(|_| {
+            let mut plan = plan.clone();
             plan.number = runner.next_number();
-            let record = runner.run(&plan).await;
+            plan
+        });
+        let records = plans.map(|plan| async move { runner.run(&plan).await });
+        let mut trials = Vec::new();
+        for record in futures::future::join_all(records).await {
             if let Some(why) = &record.broken {
                 return Err(NotGolden::Broken(why.clone()));
             }

@@ -10,12 +10,12 @@ use sandbox::postgres::ServerUrl;
 use tokio_util::sync::CancellationToken;
 
 use super::drive::{Broken, Progress};
-use super::faults::{Faults, Stop};
+use super::faults::{Came, Faults, Stop};
 use super::observe::feed::{self, FeedFile};
 use super::plan::{Revision, TrialPlan};
 use super::record::{Attempt, Exit, MemoryLimited, Snapshot};
 use crate::stats::{Histogram, Stage};
-use crate::world::engine::{Ended, Engine, EngineCommand, ProcessEvent, tail};
+use crate::world::engine::{Engine, EngineCommand, ProcessEvent, tail};
 use crate::world::liverc::Liverc;
 use crate::world::memory::{MemoryLimit, Met};
 
@@ -165,6 +165,7 @@ async fn one(
     let ended = loop {
         match waiting.wait(&mut engine, faults).await? {
             Came::Ended(ended) => break ended,
+            Came::Goes => {}
             Came::Stalled => {
                 others = Box::pin(one(watch, number + 1, stages, faults)).await?;
                 if let Some(last) = others.last().filter(|o| o.attempt.exit == Exit::Code(0)) {
@@ -214,12 +215,6 @@ async fn one(
     Ok(all)
 }
 
-/// What ended a wait.
-enum Came {
-    Ended(Ended),
-    Stalled,
-}
-
 /// Waiting for the end of a process, telling the progress meanwhile.
 struct Waiting<'a> {
     watch: &'a Watch<'a>,
@@ -253,8 +248,9 @@ impl<'a> Waiting<'a> {
                     }),
                 },
                 happening = faults.next() => {
-                    if let Some(ended) = faults.happened(happening, engine, self.feed_path).await? {
-                        return Ok(Came::Ended(ended));
+                    match faults.happened(happening, engine, self.feed_path).await? {
+                        Came::Goes => {}
+                        came => return Ok(came),
                     }
                 }
                 () = self.watch.cancel.cancelled() => {

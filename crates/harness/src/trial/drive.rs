@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::postgres::{Database, Server, Template, Templates};
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, EngineSpec, Watch};
 use super::beside::Beside;
 use super::count;
-use super::databases::Databases;
+use super::databases::{Connected, Databases};
 use super::faults::Faults;
 use super::measure::{self, Around};
 use super::measuring::{self, Begun, Measured};
@@ -169,20 +169,29 @@ async fn drive(
 ) -> Result<(), Broken> {
     progress.phase("making the database");
     std::fs::create_dir_all(dir).map_err(Broken::io(format!("making {}", dir.display())))?;
-    let database = match plan.side_by_side {
+    let connected = match plan.side_by_side {
         true => lab.databases.take(&lab.templates, &lab.template).await?,
-        false => lab.templates.create(&lab.template, &format!("{}_{}", plan.scenario, plan.number)).await?,
+        false => {
+            let name = format!("{}_{}", plan.scenario, plan.number);
+            Connected::to(lab.templates.create(&lab.template, &name).await?).await?
+        }
     };
     let mut small_disk = None;
-    let outcome = with_database(lab, plan, dir, &database, record, &mut small_disk, progress, cancel).await;
+    let outcome = with_database(lab, plan, dir, &connected, record, &mut small_disk, progress, cancel).await;
+    if plan.side_by_side && small_disk.is_none() && !plan.keep {
+        match &outcome {
+            Ok(()) => lab.databases.give_back(connected).await,
+            // It stays with the server and goes with it.
+            Err(_) => connected.pool.close().await,
+        }
+        return outcome;
+    }
+    let Connected { database, pool } = connected;
+    pool.close().await;
     if plan.keep && small_disk.is_none() {
         let url = database.admin_url();
         let kept = lab.databases.keep(database).await?;
         record.psql = Some(format!("psql '{}'", url.with_database(&kept)));
-    } else if plan.side_by_side && small_disk.is_none() {
-        if outcome.is_ok() {
-            lab.databases.give_back(database).await;
-        }
     } else {
         let removed = database.remove().await;
         if let Some(disk) = small_disk {
@@ -199,14 +208,13 @@ async fn with_database(
     lab: &Lab,
     plan: &TrialPlan,
     dir: &Path,
-    database: &Database,
+    connected: &Connected,
     record: &mut TrialRecord,
     small_disk: &mut Option<Disk>,
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<(), Broken> {
-    let admin = database.admin_url();
-    let pool = PgPoolOptions::new().max_connections(5).connect(admin.expose()).await?;
+    let Connected { database, pool } = connected;
     let liverc = Liverc::start().await.map_err(Broken::io("starting the LiveRC mock"))?;
     if let Some(share) = plan.background_errors {
         liverc.set_background_errors(share, plan.background_seed);
@@ -223,7 +231,7 @@ async fn with_database(
         .await
         .map_err(Broken::io("starting the proxies"))?;
     let disk = match plan.faults.iter().any(|f| f.action() == Action::DbFull) {
-        true => Some(Disk::make(&lab.server, &pool, plan.number).await),
+        true => Some(Disk::make(&lab.server, pool, plan.number).await),
         false => None,
     };
     // Before the engine starts, and with the trial's database in it.
@@ -238,7 +246,7 @@ async fn with_database(
     let has_standby = matches!(standby, Some(Ok(_)));
     let world = World {
         server: &lab.server,
-        pool: &pool,
+        pool,
         database: database.name(),
         role: lab.server.engine_role(),
         engine_url,
@@ -248,12 +256,12 @@ async fn with_database(
         standby,
     };
     let mut faults = Faults::new(world, &plan.faults, half_statements);
-    let trial = Trial { lab, plan, dir, database, pool: &pool, liverc: &liverc, wires: &wires, progress, cancel };
+    let trial = Trial { lab, plan, dir, database, pool, liverc: &liverc, wires: &wires, progress, cancel };
     let outcome = trial.ingest_all(record, &mut faults).await;
     record.faults = faults.records();
     drop(faults);
     if !matches!(outcome, Err(Broken::Interrupted)) {
-        if let Ok(aftermath) = aftermath::settle(&pool, &lab.server.engine_role(), plan.settle).await {
+        if let Ok(aftermath) = aftermath::settle(pool, &lab.server.engine_role(), plan.settle).await {
             record.aftermath = aftermath;
         }
         wires.tell_lost_answers(&liverc);
@@ -264,7 +272,6 @@ async fn with_database(
     }
     keep_wire_log(&wires, dir);
     wires.close().await;
-    pool.close().await;
     if let Some(Ok(disk)) = disk {
         *small_disk = Some(disk);
     }

@@ -71,8 +71,11 @@ impl Raised {
             );
         }
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await?;
-        let place = if at_commit { "COMMIT of a writing transaction" } else { "lap row" };
-        Ok(Some(Self { name, occurrence, what: format!("{state} ({text}) at the {}. {place}", occurrence) }))
+        let place = match at_commit {
+            true => format!("COMMIT {occurrence} of the transactions that write"),
+            false => format!("lap row {occurrence}"),
+        };
+        Ok(Some(Self { name, occurrence, what: format!("{state} ({text}) at {place}") }))
     }
 
     /// What shows that it was raised, once it was.

@@ -3,7 +3,7 @@
 use contract::feed::{Changes, Counts, Summary};
 
 use super::Run;
-use crate::store::{UnitOutcome, UnitRace};
+use crate::store::{DriversWritten, UnitOutcome, UnitRace};
 
 /// The summary as it grows.
 #[derive(Debug, Default)]
@@ -18,13 +18,18 @@ impl Run {
         self.metrics.add_rows(&rows);
     }
 
+    /// Drivers were written ahead of a unit, whatever became of that.
+    pub(super) fn wrote_drivers(&self, drivers: &DriversWritten) {
+        self.tally().summary.drivers_in_doubt += drivers.unanswered;
+        self.changed(Changes { drivers: drivers.counts, ..Changes::default() });
+    }
+
     /// Races were written.
-    pub(super) fn wrote(&self, races: &[UnitRace], drivers: Counts, outcome: &UnitOutcome) {
+    pub(super) fn wrote(&self, races: &[UnitRace], drivers: &DriversWritten, outcome: &UnitOutcome) {
+        self.wrote_drivers(drivers);
         self.tally().summary.written += races.len() as u64;
         self.metrics.races_written(races.len() as u64);
-        let mut rows = outcome.changes;
-        rows.drivers += drivers;
-        self.changed(rows);
+        self.changed(outcome.changes);
         self.in_progress.made();
     }
 

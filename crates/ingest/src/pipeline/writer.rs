@@ -1,7 +1,7 @@
 //! Units into the database: tried whole, tried again, settled when a commit is in doubt, replayed race by race when one
 //! is bad.
 
-use contract::feed::{Changes, Failed};
+use contract::feed::Failed;
 
 use super::database::{again, pause};
 use super::units::ReadyUnit;
@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
                 Ok(()) => {
                     let races = part.races.len();
                     tracing::info!(event = self.run.event, unit, races, laps = part.outcome.laps, "unit committed");
-                    self.run.wrote(&part.races, part.drivers.counts, &part.outcome);
+                    self.run.wrote(&part.races, &part.drivers, &part.outcome);
                     part.races.iter().for_each(|r| self.run.progress.set(r.race().listed.id, RaceStage::Written));
                     return Ok(());
                 }
@@ -83,7 +83,7 @@ impl<'a> Writer<'a> {
             self.run.drivers.forget();
             self.session = None; // dropped broken, it is closed; what is clean goes back to the pool
             let Some(wait) = pause(&mut retries, &error) else {
-                self.run.changed(Changes { drivers: part.drivers.counts, ..Changes::default() });
+                self.run.wrote_drivers(&part.drivers);
                 return Err((error, part.races));
             };
             self.run.tell_retry("unit", Some(unit.into()), again(&retries, wait, &error));

@@ -18,6 +18,8 @@ use crate::settings::UnitSettings;
 pub struct DriversWritten {
     /// Rows changed.
     pub counts: Counts,
+    /// Statements, transactions of their own, that were never answered: nobody can tell what they changed.
+    pub unanswered: u64,
     /// A transaction whose COMMIT was not confirmed, and what it would have changed.
     in_doubt: Option<(String, Counts)>,
 }
@@ -79,7 +81,14 @@ pub async fn write(
     if super::one_by_one(settings) {
         one_by_one(session, races, written).await
     } else {
-        written.add(batched(session, races, known).await?);
+        match batched(session, races, known).await {
+            Ok(counts) => written.add(counts),
+            Err(error) => {
+                // An error that PostgreSQL reports is an answer: nothing was changed.
+                written.unanswered += u64::from(error.sqlstate().is_none());
+                return Err(error);
+            }
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use sandbox::proxy::{
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{proxy, read_all};
+use crate::support::{count, proxy, read_all};
 
 const BODY: &str = "<html>1234567890</html>";
 
@@ -214,6 +214,22 @@ async fn a_connection_that_is_cut_tells_which_answers_its_client_did_not_get_who
         assert_eq!(lost(&proxy).await.as_deref(), expected, "{moment}");
         proxy.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_added_while_a_request_stands_still_may_be_for_its_response() {
+    let proxy = proxy(site().await, Protocol::Http, vec![]).await;
+    let hold = proxy.hold("request(length)#1".parse().unwrap()).unwrap();
+    let addr = proxy.addr();
+    let client = tokio::spawn(async move { ask(addr, &get("/length")).await });
+    hold.reached().await;
+    let cut = Effect::Truncate { form: Truncation::UnterminatedChunks, keep: Keep::Percent(50) };
+    let rule = proxy.add_rule(Rule::at("response(length)#1".parse().unwrap(), cut)).unwrap();
+    drop(hold);
+    let (got, _) = client.await.unwrap();
+    assert!(got.contains("transfer-encoding: chunked") && got.len() < length().len() + 60, "{got}");
+    assert_eq!(count(&proxy, rule, Outcome::Fired), 1);
+    proxy.close().await;
 }
 
 #[tokio::test]

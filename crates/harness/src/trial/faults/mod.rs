@@ -7,6 +7,8 @@
 mod proof;
 mod strike;
 
+pub use strike::Came;
+
 use std::time::{Duration, Instant};
 
 use contract::{ArmAction, Arming, Step, Trigger};
@@ -366,6 +368,7 @@ fn never_reached(trigger: Trigger, attempts: &[&Attempt]) -> String {
         (Step::MidUnit, 0) => format!("step `{step}` was never reached: each unit had one batch"),
         (_, 0) => format!("step `{step}` was never reached"),
         (_, n) if n >= trigger.occurrence => format!("step `{step}` was reached after it could have struck"),
+        (_, 1) => format!("step `{step}` was reached once, not {} times", trigger.occurrence),
         (_, n) => format!("step `{step}` was reached {n} times, not {}", trigger.occurrence),
     }
 }

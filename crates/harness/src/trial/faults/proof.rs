@@ -181,7 +181,10 @@ impl Faults<'_> {
                 drop(hold.take());
             }
         }
-        for pending in std::mem::take(&mut self.pending) {
+        let mut pending = std::mem::take(&mut self.pending);
+        // A server that is away cannot give back a lock.
+        pending.sort_by_key(|p| !p.healing.database_is_down());
+        for pending in pending {
             // LiveRC misbehaves on, whoever asks.
             self.heal(pending, None).await?;
         }

@@ -18,6 +18,17 @@ use crate::world::action::{Healing, Proof};
 use crate::world::engine::{Ended, Engine, ProcessEvent};
 use crate::world::wires::words;
 
+/// What became of the process while a fault was acted on.
+#[derive(Debug)]
+pub enum Came {
+    /// It goes on, or will when its pause is over.
+    Goes,
+    /// It stays as it is until another engine has finished the event.
+    Stalled,
+    /// It ended.
+    Ended(Ended),
+}
+
 impl Faults<'_> {
     /// The engine stopped: acts on the step that it holds at.
     ///
@@ -98,6 +109,12 @@ impl Faults<'_> {
     ) -> Result<(), Broken> {
         let fault = self.slots[index].fault.clone();
         let lasts = fault.duration().map_or(Duration::ZERO, |span| span.0);
+        if self.database_down && asks_the_server(fault.action()) {
+            // A paused server would keep the question for as long as it is paused, and only this task ends that.
+            let why = "PostgreSQL did not answer just then: an earlier fault had taken it away".to_owned();
+            self.slots[index].state = State::Not(Missed::NotMet, why);
+            return Ok(());
+        }
         let mut held = match &mut self.slots[index].at {
             At::Wire { hold, moment, .. } => Some((hold, *moment)),
             _ => None,
@@ -143,16 +160,11 @@ impl Faults<'_> {
         Ok(())
     }
 
-    /// Acts on what came. `Some`: the process ended meanwhile.
+    /// Acts on what came.
     ///
     /// # Errors
     /// The environment fails.
-    pub async fn happened(
-        &mut self,
-        happening: Happening,
-        engine: &mut Engine,
-        feed: &Path,
-    ) -> Result<Option<Ended>, Broken> {
+    pub async fn happened(&mut self, happening: Happening, engine: &mut Engine, feed: &Path) -> Result<Came, Broken> {
         match happening {
             Happening::Wire(index, fired) => self.at_wire(index, &fired, engine, feed).await,
             Happening::Due => self.due(engine, feed).await,
@@ -165,14 +177,14 @@ impl Faults<'_> {
         fired: &proxy::Fired,
         engine: &mut Engine,
         feed: &Path,
-    ) -> Result<Option<Ended>, Broken> {
+    ) -> Result<Came, Broken> {
         if self.slots[index].fault.action() == Action::Crash {
             // The connection stands still until the process is gone.
             self.strike(index, engine, Some(fired)).await?;
-            return Ok(None);
+            return Ok(Came::Goes);
         }
         if let Some(ended) = self.freeze(engine).await {
-            return Ok(Some(ended));
+            return Ok(Came::Ended(ended));
         }
         self.strike(index, engine, Some(fired)).await?;
         let name = self.slots[index].fault.to_string();
@@ -180,11 +192,14 @@ impl Faults<'_> {
         if let At::Wire { hold, .. } = &mut self.slots[index].at {
             drop(hold.take());
         }
+        if self.slots[index].fault.action() == Action::Stall && self.in_force(index) {
+            return Ok(Came::Stalled);
+        }
         self.thaw(engine, feed).await?;
-        Ok(None)
+        Ok(Came::Goes)
     }
 
-    pub(super) async fn due(&mut self, engine: &mut Engine, feed: &Path) -> Result<Option<Ended>, Broken> {
+    pub(super) async fn due(&mut self, engine: &mut Engine, feed: &Path) -> Result<Came, Broken> {
         self.look().await?;
         let now = Instant::now();
         for index in self.open() {
@@ -194,6 +209,9 @@ impl Faults<'_> {
                 self.strike(index, engine, None).await?;
                 let name = self.slots[index].fault.to_string();
                 self.read_durable(&name).await?;
+                if self.slots[index].fault.action() == Action::Stall && self.in_force(index) {
+                    return Ok(Came::Stalled);
+                }
             }
         }
         while let Some(at) = self.pending.iter().position(|p| p.due <= now) {
@@ -218,14 +236,14 @@ impl Faults<'_> {
             let starts = matches!(pending.healing, Healing::Start);
             if starts && let Some(ended) = self.freeze(engine).await {
                 self.pending.push(pending);
-                return Ok(Some(ended));
+                return Ok(Came::Ended(ended));
             }
             self.heal(pending, Some(engine)).await?;
             if starts {
                 self.thaw(engine, feed).await?;
             }
         }
-        Ok(None)
+        Ok(Came::Goes)
     }
 
     /// The stalled process, of this number, goes on.
@@ -266,6 +284,21 @@ impl Faults<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an action is the running server's to carry out.
+fn asks_the_server(action: Action) -> bool {
+    matches!(
+        action,
+        Action::DbTerminate
+            | Action::DbConnections
+            | Action::DbKill
+            | Action::DbStop
+            | Action::DbRestart
+            | Action::DbPause
+            | Action::DbFailover
+            | Action::DbFailoverAsync
+    )
 }
 
 fn read(feed: &Path) -> Result<Vec<Line>, Broken> {

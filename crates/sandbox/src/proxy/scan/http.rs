@@ -116,11 +116,19 @@ impl Message {
 #[derive(Debug, Default)]
 pub(in super::super) struct Up {
     message: Option<Message>,
+    /// The target of a request of which nothing was forwarded yet. What acts on its response is looked up when it goes on: a rule
+    /// that is added while it stands still may be for that.
+    announced: Option<String>,
 }
 
 impl Up {
     pub(super) fn next(&mut self, input: &[u8], cx: &mut Context<'_>) -> Step {
         loop {
+            if let Some(target) = self.announced.take()
+                && let Some(owed) = cx.session.http.owed.back_mut()
+            {
+                cx.snapshot.sight(Sighting::Response(&target), &mut owed.hits);
+            }
             if let Some(message) = &mut self.message {
                 if let Some(step) = message.next(input, cx) {
                     return step;
@@ -146,11 +154,11 @@ impl Up {
             counts.requests += 1;
             counts.targets.push(target.to_owned());
             let said = format!("{method} {target}");
-            let (mut hits, mut later) = (Vec::new(), Vec::new());
+            let mut hits = Vec::new();
             cx.snapshot.sight(Sighting::Request(target), &mut hits);
-            cx.snapshot.sight(Sighting::Response(target), &mut later);
             let head_only = method == "HEAD";
-            cx.session.http.owed.push_back(Exchange { head_only, hits: later, said: said.clone() });
+            cx.session.http.owed.push_back(Exchange { head_only, hits: Vec::new(), said: said.clone() });
+            self.announced = Some(target.to_owned());
             let before = take(&mut hits, Phase::Before);
             let body = if head.chunked { Body::ChunkSize } else { head.length.map_or(Body::Over, Body::Length) };
             self.message = Some(Message::new(head.bytes.len(), body, &mut hits, said.clone()));
