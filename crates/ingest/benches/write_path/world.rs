@@ -48,6 +48,7 @@ struct Place {
 
 /// The connections of a case. They stay from round to round, so that statements are prepared and planned and catalogues read,
 /// as in a service that has been running for a while: for the engine and for the reference alike.
+#[expect(clippy::large_enum_variant, reason = "there are nine of them")]
 enum Party {
     Reference(PoolConnection<Postgres>),
     Engine { store: Store, metrics: Arc<Metrics>, main: Option<Session>, writers: Vec<Session>, event: u64 },
