@@ -19,7 +19,7 @@ use crate::service::client::{Importer, News, Patience};
 use crate::service::model::{ImportRequest, Job, JobState};
 use crate::service::queue::{Queue, Signals};
 use crate::service::server::{self, Limits, Parts, Token};
-use crate::service::worker::{Engine, WorkSettings, Workers};
+use crate::service::worker::{Engine, WorkSettings, WorkerLost, Workers};
 use crate::settings::{REAL_SITE, Settings, Source as Said};
 
 /// `ingest serve`.
@@ -56,7 +56,7 @@ pub fn serve(matches: &ArgMatches) -> Result<u8, Failure> {
         server::serve(listener, parts, stop).await;
         let ended = working.await;
         queue.close().await;
-        ended.map_err(|e| Failure::Other(format!("the workers did not end well: {e}")))?;
+        ended.map_err(|e| Failure::Other(format!("the workers did not end well: {e}")))?.map_err(lost)?;
         Ok(exit::COMPLETE)
     })
 }
@@ -76,10 +76,15 @@ pub fn work(matches: &ArgMatches) -> Result<u8, Failure> {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         report::print(&format!("working as {}", workers.name()));
-        file.during(workers.work(&signals, stop)).await;
+        let ended = file.during(workers.work(&signals, stop)).await;
         queue.close().await;
+        ended.map_err(lost)?;
         Ok(exit::COMPLETE)
     })
+}
+
+fn lost(why: WorkerLost) -> Failure {
+    Failure::Other(why.to_string())
 }
 
 /// What server and workers have in common. A database that cannot be reached is waited for; one without the tables is

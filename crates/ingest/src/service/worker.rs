@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use contract::exit;
 use tokio::sync::broadcast;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -76,6 +77,26 @@ pub struct Engine {
     pub probe: Arc<Probe>,
 }
 
+/// A worker of this process ended by a panic.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a worker was lost ({0}); the others were stopped, and what it worked on goes to another when its lease ends: start it again"
+)]
+pub struct WorkerLost(JoinError);
+
+/// Waits for all of them; the first that is lost stops the others.
+async fn together(mut workers: JoinSet<()>, stop: &CancellationToken) -> Result<(), WorkerLost> {
+    let mut lost = Ok(());
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker was lost");
+            stop.cancel();
+            lost = lost.and(Err(WorkerLost(error)));
+        }
+    }
+    lost
+}
+
 /// The workers of a process.
 pub struct Workers {
     queue: Queue,
@@ -106,21 +127,22 @@ impl Workers {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Works until told to stop; then the unit that is being written is finished, and each job handed back.
-    pub async fn work(self: Arc<Self>, signals: &Signals, stop: CancellationToken) {
-        let mut workers = tokio::task::JoinSet::new();
+    /// Works until told to stop; then the unit that is being written is finished, and each job handed back. A worker that is lost
+    /// stops the others, too (through `stop`): a process that works with fewer than it should, or none, is better started anew.
+    ///
+    /// # Errors
+    /// [`WorkerLost`].
+    pub async fn work(self: Arc<Self>, signals: &Signals, stop: CancellationToken) -> Result<(), WorkerLost> {
+        let mut workers = JoinSet::new();
         for _ in 0..self.settings.jobs {
             workers.spawn(Arc::clone(&self).one(signals.subscribe(), stop.clone()));
         }
         if self.settings.jobs > 0 {
-            workers.spawn(Arc::clone(&self).prune(stop));
+            workers.spawn(Arc::clone(&self).prune(stop.clone()));
         }
-        while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a worker ended in an unforeseen way");
-            }
-        }
+        let ended = together(workers, &stop).await;
         self.engine.store.close().await;
+        ended
     }
 
     async fn one(self: Arc<Self>, mut signals: broadcast::Receiver<Signal>, stop: CancellationToken) {
@@ -226,7 +248,7 @@ impl Workers {
         execution: &mut tokio::task::JoinHandle<T>,
         run_stop: &CancellationToken,
         stop: &CancellationToken,
-    ) -> (Result<T, tokio::task::JoinError>, bool) {
+    ) -> (Result<T, JoinError>, bool) {
         let every = self.settings.lease / 3;
         let mut ticks = tokio::time::interval(TELL.min(every));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -306,4 +328,23 @@ fn failed_by(error: &StoreError) -> Outcome {
 /// A pause with jitter, three quarters to five quarters of what was asked for: many workers must not come at once.
 fn spread(pause: Duration) -> Duration {
     pause.mul_f64(0.75 + rand::random::<f64>() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_is_lost_stops_the_others_and_is_told() {
+        let stop = CancellationToken::new();
+        let mut workers = JoinSet::new();
+        let told = stop.clone();
+        workers.spawn(async move { told.cancelled().await });
+        workers.spawn(async { panic!("on purpose") });
+        let lost = together(workers, &stop).await.unwrap_err().to_string();
+        assert!(lost.starts_with("a worker was lost (") && lost.contains("on purpose"), "{lost}");
+        let mut well = JoinSet::new();
+        well.spawn(async {});
+        assert!(together(well, &CancellationToken::new()).await.is_ok());
+    }
 }

@@ -154,7 +154,7 @@ impl Server {
         let serving = tokio::spawn(serve(listener, parts, stop.clone()));
         let working = tokio::spawn({
             let stop = stop.clone();
-            async move { workers.work(&signals, stop).await }
+            async move { workers.work(&signals, stop).await.unwrap() }
         });
         Self { url, queue, stop, tasks: vec![serving, working] }
     }
