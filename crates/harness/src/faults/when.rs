@@ -70,12 +70,13 @@ names! {
 }
 
 impl Frame {
-    /// The moments that it has: only a COMMIT is answered by something of its own.
+    /// The moments that it has: what a COMMIT and an import are answered with has some of its own.
     #[must_use]
     pub fn moments(self) -> &'static [Moment] {
         match self {
             Self::Commit => &[Moment::Before, Moment::Sent, Moment::Complete, Moment::Ready],
             Self::Batch | Self::Any | Self::Request => &[Moment::Before, Moment::Half, Moment::Sent],
+            Self::Import => &[Moment::Before, Moment::Sent, Moment::Answered],
         }
     }
 }
