@@ -140,7 +140,15 @@ mod tests {
             Expected::Unknown => Sort::Control,
             Expected::Held => Sort::Right,
         };
-        Case { sort, name: "b", subject: Subject::Engine("b"), description: "B.", scenario: "s", expected, leaves: false }
+        Case {
+            sort,
+            name: "b",
+            subject: Subject::Engine("b"),
+            description: "B.",
+            scenario: "s",
+            expected,
+            leaves: false,
+        }
     }
 
     fn judged(verdicts: &[(OracleName, Verdict)], fired: Option<bool>) -> TrialRecord {
