@@ -120,11 +120,12 @@ impl Worker {
         self.claim_of_another().await
     }
 
-    /// Claims a job that another worker has and is at work on.
+    /// Claims a job that another worker has and is at work on: a race of its event is written.
     async fn claim_of_another(&self) -> anyhow::Result<Option<Claimed>> {
         const SQL: &str = "\
 UPDATE ingest_jobs SET worker = $1, claim = claim + 1, lease_until = now() + make_interval(secs => $2)
-WHERE id = (SELECT id FROM ingest_jobs WHERE state = 'running' AND worker <> $1 AND id <> ALL ($3) ORDER BY id LIMIT 1)
+WHERE id = (SELECT id FROM ingest_jobs j WHERE state = 'running' AND worker <> $1 AND id <> ALL ($3) AND EXISTS
+    (SELECT FROM ingest_checkpoints c WHERE c.event_id = j.event_id AND c.state = 'written') ORDER BY id LIMIT 1)
 RETURNING id, event_id, track, refresh, claim, attempts, takeovers";
         let mut conn = self.connect().await?;
         let seen: Vec<i64> = self.seen.iter().copied().collect();
