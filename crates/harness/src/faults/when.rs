@@ -76,7 +76,7 @@ impl Frame {
         match self {
             Self::Commit => &[Moment::Before, Moment::Sent, Moment::Complete, Moment::Ready],
             Self::Batch | Self::Any | Self::Request => &[Moment::Before, Moment::Half, Moment::Sent],
-            Self::Import => &[Moment::Before, Moment::Sent, Moment::Answered],
+            Self::Import => &[Moment::Before, Moment::Half, Moment::Sent, Moment::Answered],
         }
     }
 }
