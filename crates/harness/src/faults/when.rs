@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(refused("commit#1:half"), "`commit` has no moment `half`; it has before, sent, complete, ready");
         assert_eq!(refused("batch:ready"), "`batch` has no moment `ready`; it has before, half, sent");
         assert!(refused("mid-batch:2s").contains("how long a fault lasts stands at its end"));
-        assert!(refused("row#5:half").contains("only frames on the wire (commit, batch, frame, request)"));
+        assert!(refused("row#5:half").contains("only frames on the wire (commit, batch, frame, request, import)"));
         assert!(refused("1.5").contains("a time has a unit"));
         assert!(refused("").contains("there is no trigger"));
     }

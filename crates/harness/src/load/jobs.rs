@@ -145,7 +145,7 @@ impl Table {
                 }
             }
             if job.takeovers > 0 && sum.taken_over.len() < TOLD {
-                sum.taken_over.push(format!("{words}: taken over {} times, ended by {}", job.takeovers, job.worker));
+                sum.taken_over.push(format!("{words}: taken over {}, ended by {}", often(job.takeovers), job.worker));
             }
         }
         for (event, jobs) in of_event {
@@ -266,4 +266,9 @@ pub fn event_is(ingestion: &Ingestion) -> EventIs {
         Some("laps_full") => EventIs::Wrong,
         Some(_) => EventIs::Partial,
     }
+}
+
+/// How often, in words.
+fn often(times: u64) -> String {
+    if times == 1 { "once".to_owned() } else { format!("{times} times") }
 }
