@@ -69,7 +69,7 @@ fn verdicts_come_first_and_say_the_overall_verdict_in_large() {
 fn every_oracle_has_its_verdict_and_what_did_not_hold_its_evidence() {
     let document = Html::parse_document(&page(&hostile()));
     let rows = select(&document, "table.verdicts tbody tr");
-    assert_eq!(rows.len(), OracleName::ALL.len());
+    assert_eq!(rows.len(), OracleName::ALL.iter().filter(|o| o.applies(false)).count());
     let content = rows.iter().find(|r| text(r).starts_with("content")).unwrap();
     assert!(text(content).contains("violated"));
     let evidence = select(&document, "#evidence-2-content");

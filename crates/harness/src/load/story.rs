@@ -19,7 +19,12 @@ pub fn tell(record: &TrialRecord) -> Vec<String> {
         story.push(jobs(load));
         story.extend(load.jobs.taken_over.iter().cloned());
         for run in load.processes.iter().filter(|run| run.exit != Exit::Code(0)) {
-            let why = if run.asked { "by a fault" } else { "by itself" };
+            let why = match (run.asked, run.exit) {
+                // Only a process that is hardly up yet does not take SIGTERM in good order.
+                (true, Exit::Signal(15)) => "with the repetition, before it was up",
+                (true, _) => "by a fault",
+                (false, _) => "by itself",
+            };
             story.push(format!("{} (process {}) ended {why}: {:?}", run.place, run.pid, run.exit));
         }
         story.extend(load.generated.harness_limited());
