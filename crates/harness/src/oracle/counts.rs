@@ -138,7 +138,11 @@ fn judge(check: &mut Check, ingestion: &Ingestion, said: &Changes, truth: &Chang
             Leeway::Repeats => u64::MAX,
             // The next process may write once more what a killed one had written already.
             Leeway::None if how == How::Killed => u64::MAX,
-            Leeway::None if rewrites => truth.updated + truth.unchanged,
+            // And so may each process more, where one that had stalled had written the event already.
+            Leeway::None if rewrites => {
+                let again = ingestion.attempts.len().saturating_sub(1) as u64;
+                truth.updated + truth.unchanged + again * (truth.inserted + truth.updated + truth.unchanged)
+            }
             Leeway::None => truth.updated,
         };
         let least_updated = if may_be_less { 0 } else { truth.updated };
@@ -185,6 +189,29 @@ mod tests {
 
     fn said(record: &mut TrialRecord, ingestion: usize) -> &mut Changes {
         &mut record.ingestions[ingestion].attempts[0].summary.as_mut().unwrap().rows
+    }
+
+    #[test]
+    fn every_process_of_a_profile_that_rewrites_may_write_all_rows_again_and_no_more() {
+        let mut record = fixture::healthy();
+        let first = record.ingestions[1].attempts[0].clone();
+        record.ingestions[1].attempts.push(first);
+        for attempt in &mut record.ingestions[1].attempts {
+            attempt.settings.insert("skip_unchanged".into(), "false".into());
+        }
+        let there = record.ingestions[1].changes.as_ref().unwrap().races;
+        let all = there.inserted + there.updated + there.unchanged;
+        assert!(all > 0);
+        for attempt in &mut record.ingestions[1].attempts {
+            let races = &mut attempt.summary.as_mut().unwrap().rows.races;
+            *races = Counts { updated: all, ..Counts::default() };
+        }
+        assert_eq!(check(&record).verdict, Verdict::Held, "{:?}", check(&record));
+        record.ingestions[1].attempts[1].summary.as_mut().unwrap().rows.races.updated += 1;
+        assert_eq!(check(&record).verdict, Verdict::Violated);
+        record.ingestions[1].attempts.pop();
+        record.ingestions[1].attempts[0].summary.as_mut().unwrap().rows.races.updated += 1;
+        assert_eq!(check(&record).verdict, Verdict::Violated, "one process writes each row once");
     }
 
     #[test]
