@@ -5,7 +5,7 @@ mod synth_support;
 
 use std::collections::BTreeSet;
 
-use harness::synth::{Expected, Form, Size, Synth};
+use harness::synth::{Form, Size, Synth};
 use scraper::{ElementRef, Html};
 use synth_support::real_page;
 
@@ -217,25 +217,3 @@ const ENTRIES: &[&str] = &[
     "+ path /html/body/div/div/div/div/div/div/table/tbody/tr/td/br",
     "+ path /html/body/div/div/div/div/div/div/table/tbody/tr/th",
 ];
-
-/// The engine's fuzzer mutates rendered pages as well as hand-made ones (docs/fuzzing.md). They lie in files, since the engine
-/// knows nothing of this crate.
-#[test]
-fn the_pages_that_the_fuzzer_starts_from_are_those_that_are_rendered() {
-    let synth = Synth::edge_cases(7);
-    let mut pages = vec![("event".to_owned(), synth.event_page(Form::Formatted))];
-    pages.extend(synth.entries_page(Form::Raw).map(|page| ("entry-list".to_owned(), page)));
-    // Two plain ones, and those that an engine must refuse.
-    let ids = (0..).zip(synth.race_ids()).filter(|&(nth, id)| nth < 2 || synth.expected(id) != Expected::Written);
-    let race = |(nth, id): (usize, u64)| Some((format!("race-{nth:02}"), synth.race_page(id, Form::Raw)?));
-    pages.extend(ids.filter_map(race));
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../ingest/fixtures/pages/rendered");
-    for (name, page) in pages {
-        let file = format!("{folder}/{name}.html");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(&file, &page).expect("the folder can be written to");
-        }
-        let kept = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(kept == page, "{file} is not as it is rendered now; if that is meant: UPDATE_GOLDEN=1 cargo test");
-    }
-}

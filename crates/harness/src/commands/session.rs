@@ -1,6 +1,7 @@
 //! What every verb that runs trials shares: the flags that say where PostgreSQL comes from and where results go, and the life
 //! of a run: signals, server, template, progress, and the end of all of them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -183,7 +184,11 @@ async fn end(session: &Session) {
     let kept = session.lab.databases.kept();
     if !kept.is_empty() {
         match server.keep().await {
-            Ok(how) => return eprintln!("{how}\nDatabases that were kept on it: {}", kept.join(", ")),
+            // Standard error may be a pipe that nobody reads any more.
+            Ok(how) => {
+                let _ = writeln!(std::io::stderr(), "{how}\nDatabases that were kept on it: {}", kept.join(", "));
+                return;
+            }
             Err(error) => tracing::error!(%error, "the server could not be kept, its databases are gone with it"),
         }
     }

@@ -24,7 +24,7 @@ use super::{feeds, settle, story};
 use crate::clock::{monotonic_us, now_rfc3339};
 use crate::faults::{Action, Frame, When};
 use crate::oracle::{self, Verdict};
-use crate::trial::drive::{Broken, Lab, Progress};
+use crate::trial::drive::{Broken, Lab, Progress, keep, keep_wire_log};
 use crate::trial::observe::aftermath;
 use crate::trial::record::{SCHEMA, TrialRecord};
 use crate::world::action::World;
@@ -45,7 +45,7 @@ pub async fn repetition(
     cancel: &CancellationToken,
 ) -> TrialRecord {
     let mut record = blank(plan);
-    let dir = lab.out.join("trials").join(format!("{}", plan.number));
+    let dir = lab.out.join("trials").join(format!("{:03}-{}", plan.number, plan.profile));
     if let Err(error) = in_database(lab, plan, &dir, &mut record, progress, cancel).await {
         record.broken = Some(error.to_string());
     }
@@ -57,7 +57,7 @@ pub async fn repetition(
         let _ = std::fs::remove_dir_all(&dir);
         let _ = std::fs::remove_dir(lab.out.join("trials"));
     } else {
-        let _ = std::fs::write(dir.join("postgres.log"), lab.server.log_tail().await);
+        keep(&dir, "postgres.log", &lab.server.log_tail().await);
         record.artifacts = dir.strip_prefix(&lab.out).ok().map(|p| p.display().to_string());
     }
     record
@@ -111,7 +111,7 @@ async fn in_database(
     let outcome = in_world(lab, plan, dir, &database, record, progress, cancel).await;
     if plan.keep {
         let url = database.admin_url();
-        let kept = database.keep().await?;
+        let kept = lab.databases.keep(database).await?;
         record.psql = Some(format!("psql '{}'", url.with_database(&kept)));
         return outcome;
     }
@@ -177,10 +177,7 @@ async fn in_world(
         Ok(asked) => repetition.look(record, &service, asked, &liverc, engine_url.expose()).await,
         Err(error) => Err(error),
     };
-    let log: Vec<String> = wires.log().iter().filter_map(|f| serde_json::to_string(f).ok()).collect();
-    if !log.is_empty() {
-        let _ = std::fs::write(dir.join("wire.jsonl"), log.join("\n"));
-    }
+    keep_wire_log(&wires, dir);
     wires.close().await;
     pool.close().await;
     outcome

@@ -18,7 +18,8 @@ pub fn check(record: &TrialRecord) -> Finding {
     };
     let mut check = Check::default();
     load.feed_errors.iter().for_each(|why| check.missing(format!("a feed could not be read: {why}")));
-    let paused = record.faults.iter().any(|f| f.fired.is_some() && f.fault.contains("pause"));
+    // Of a process: a `db-pause` stalls no worker.
+    let paused = record.faults.iter().any(|f| f.fired.is_some() && f.fault.contains("= pause"));
     for run in &load.runs {
         for other in load.runs.iter().filter(|o| o.event_id == run.event_id && o.pid != run.pid) {
             if let Some((at_us, races)) = intrusion(run, other, paused) {
@@ -81,14 +82,18 @@ mod tests {
     }
 
     fn verdict(runs: Vec<EngineRun>, paused: bool) -> Verdict {
+        with_fault(runs, paused.then_some("job#1 = pause for 4s"))
+    }
+
+    fn with_fault(runs: Vec<EngineRun>, fault: Option<&str>) -> Verdict {
         let mut record = fixture::loaded();
         if let Some(load) = &mut record.load {
             load.runs = runs;
         }
-        if paused {
+        if let Some(fault) = fault {
             let fired = Fired { at_us: 1, healed_us: None, evidence: "SIGSTOP".to_owned() };
-            let fault = "job#1 = pause for 4s".to_owned();
-            record.faults = vec![FaultRecord { fault, fired: Some(fired), why_not: None, missed: None }];
+            record.faults =
+                vec![FaultRecord { fault: fault.to_owned(), fired: Some(fired), why_not: None, missed: None }];
         }
         check(&record).verdict
     }
@@ -109,6 +114,9 @@ mod tests {
         let taken_over = run(2, 200, &[210, 220], Some(300));
         assert_eq!(verdict(vec![run(1, 100, &[110, 250], Some(260)), taken_over.clone()], true), Verdict::Held);
         assert_eq!(verdict(vec![run(1, 100, &[110, 250], Some(260)), taken_over.clone()], false), Verdict::Violated);
+        let db_pause = Some("1s = db-pause for 4s");
+        let one_late = vec![run(1, 100, &[110, 250], Some(260)), taken_over.clone()];
+        assert_eq!(with_fault(one_late, db_pause), Verdict::Violated, "no worker was paused");
         assert_eq!(verdict(vec![run(1, 100, &[250, 255], Some(260)), taken_over], true), Verdict::Violated);
     }
 

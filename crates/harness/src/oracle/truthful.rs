@@ -33,8 +33,12 @@ pub fn check(record: &TrialRecord) -> Finding {
         what.iter().for_each(|text| check.violated(format!("{of}: {text}")));
     }
     let told: u64 = load.told.iter().map(|g| g.clients).sum();
+    let ended = load.generated.ended;
     if told == 0 {
         check.missing("no client was told anything");
+    } else if told != ended {
+        // A client that died, or whose line could not be written: nobody knows what it was told.
+        check.missing(format!("{} ended, and what {told} were told was written down", count(ended, "client")));
     } else if check.found() == 0 {
         let of = |as_: ToldAs| load.told.iter().filter(|g| g.told == as_).map(|g| g.clients).sum::<u64>();
         let all = [ToldAs::Complete, ToldAs::Failed, ToldAs::Refused, ToldAs::NotDone, ToldAs::GoesOn, ToldAs::Unknown];
@@ -143,6 +147,7 @@ mod tests {
     fn trial(told: Vec<ToldGroup>, faults: bool) -> TrialRecord {
         let mut record = fixture::loaded();
         if let Some(load) = &mut record.load {
+            load.generated.ended = told.iter().map(|g| g.clients).sum();
             load.told = told;
         }
         if faults {
@@ -234,6 +239,7 @@ mod tests {
         assert_eq!(spoil(|load| load.jobs.contradicted.push("job 3".to_owned())), Verdict::Violated);
         assert_eq!(spoil(|load| load.jobs.miscounted.push("job 3".to_owned())), Verdict::Violated);
         assert_eq!(spoil(|load| load.told.clear()), Verdict::Unknown);
+        assert_eq!(spoil(|load| load.generated.ended += 1), Verdict::Unknown, "what one was told is not known");
         assert_eq!(check(&fixture::healthy()).verdict, Verdict::NotJudged);
     }
 }

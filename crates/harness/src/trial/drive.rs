@@ -127,8 +127,7 @@ pub async fn run(lab: &Lab, plan: &TrialPlan, progress: &dyn Progress, cancel: &
             let _ = std::fs::remove_dir(lab.out.join("trials"));
         }
     } else {
-        let log = lab.server.log_tail().await;
-        let _ = std::fs::write(dir.join("postgres.log"), log);
+        keep(&dir, "postgres.log", &lab.server.log_tail().await);
         record.artifacts = dir.strip_prefix(&lab.out).ok().map(|p| p.display().to_string());
     }
     record
@@ -283,10 +282,17 @@ fn at_mid_batch(fault: &crate::faults::Fault) -> bool {
 }
 
 /// Writes the proxies' decisions beside the feed: what reproduces a trial that did not pass.
-fn keep_wire_log(wires: &Wires, dir: &Path) {
+pub fn keep_wire_log(wires: &Wires, dir: &Path) {
     let lines: Vec<String> = wires.log().iter().filter_map(|f| serde_json::to_string(f).ok()).collect();
     if !lines.is_empty() {
-        let _ = std::fs::write(dir.join("wire.jsonl"), lines.join("\n"));
+        keep(dir, "wire.jsonl", &lines.join("\n"));
+    }
+}
+
+/// Writes an artefact. One that cannot be written takes no verdict away.
+pub fn keep(dir: &Path, name: &str, text: &str) {
+    if let Err(error) = std::fs::write(dir.join(name), text) {
+        tracing::warn!(%error, "{name} could not be kept in {}", dir.display());
     }
 }
 

@@ -143,7 +143,7 @@ FROM ingest_events b JOIN events e ON e.id = b.event_id WHERE b.event_id = $1"
     let what = "looking whether the event is complete";
     let rows = session.rows(what, SQL.as_str(), args![encode::id(event)?, listed]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    fence::check(session, row, [0, 1], event, fence)?;
+    fence::check(session, row, event, fence)?;
     let settled: bool = row.try_get(2).map_err(doing(what))?;
     Ok(if settled { Some(count(row, 3, what)?) } else { None })
 }

@@ -90,7 +90,7 @@ WHERE b.event_id = $1";
     let what = "reading what is known of the event";
     let rows = session.rows(what, SQL, page_args(event)?).await?;
     let row = rows.first().ok_or_else(|| doing(what)(sqlx::Error::RowNotFound))?;
-    fence::check(session, row, [0, 1], event.id, fence)?;
+    fence::check(session, row, event.id, fence)?;
     let read = || -> sqlx::Result<_> {
         let depth: Option<String> = row.try_get(4)?;
         Ok((row.try_get(2)?, row.try_get(3)?, depth, row.try_get(5)?, row.try_get::<Option<i64>, _>(6)?))

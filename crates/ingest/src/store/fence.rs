@@ -8,8 +8,7 @@ use super::session::args;
 use super::{Session, StoreError, encode};
 use crate::settings::UnitSettings;
 
-const FENCE: &str =
-    "SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
+const FENCE: &str = "SELECT fence, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE";
 
 /// Opens a transaction and holds the fence, in one round trip.
 pub(super) async fn begin(session: &mut Session, event: u64, fence: i64) -> Result<(), StoreError> {
@@ -17,7 +16,7 @@ pub(super) async fn begin(session: &mut Session, event: u64, fence: i64) -> Resu
     let sql = FENCE.replace("$1", &encode::id(event)?.to_string());
     let rows = session.begin_with(what, &sql).await?;
     let row = rows.first().ok_or_else(|| doing(what)(sqlx::Error::RowNotFound))?;
-    check(session, row, [0, 3], event, fence)
+    check(session, row, event, fence)
 }
 
 /// Opens the transaction of a unit and holds the fence: in two statements where every statement is made by itself.
@@ -32,20 +31,14 @@ pub(super) async fn begin_unit(
     }
     session.begin().await?;
     let row = session.row("checking the fence", FENCE, args![encode::id(event)?]).await?;
-    check(session, &row, [0, 3], event, fence)
+    check(session, &row, event, fence)
 }
 
-/// Whether this engine is the newest, by a row that holds the fence and the backend's process id in these columns.
-pub(super) fn check(
-    session: &mut Session,
-    row: &PgRow,
-    [at, pid]: [usize; 2],
-    event: u64,
-    fence: i64,
-) -> Result<(), StoreError> {
+/// Whether this engine is the newest, by a row that begins with the fence and the backend's process id.
+pub(super) fn check(session: &mut Session, row: &PgRow, event: u64, fence: i64) -> Result<(), StoreError> {
     let what = "checking the fence";
-    session.backend = Some(row.try_get(pid).map_err(doing(what))?);
-    if row.try_get::<i64, _>(at).map_err(doing(what))? == fence {
+    session.backend = Some(row.try_get(1).map_err(doing(what))?);
+    if row.try_get::<i64, _>(0).map_err(doing(what))? == fence {
         Ok(())
     } else {
         Err(StoreError::Fenced { event, ours: fence })

@@ -35,13 +35,10 @@ const MOST_CPU: Duration = Duration::from_secs(10);
 /// parsed page takes 200 bytes and more, and the shortest tag has three.
 const MOST_MEMORY: (usize, usize) = (400, 32 << 20);
 
-/// Pages as the harness renders them, the odd ones among them; a test of the harness keeps them as they are rendered now.
-const RENDERED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/pages/rendered");
-
-/// Pages to mutate: those of the fixtures, the rendered ones, and those of some folders.
+/// Pages to mutate: those of the fixtures, and those of some folders.
 pub fn seed_pages(folders: &[PathBuf]) -> std::io::Result<Vec<(String, String)>> {
     let mut pages: Vec<_> = PAGES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    for folder in std::iter::once(&PathBuf::from(RENDERED)).chain(folders) {
+    for folder in folders {
         let mut files: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
         files.sort_by_key(std::fs::DirEntry::file_name);
         for file in files.iter().map(std::fs::DirEntry::path).filter(|p| p.extension().is_some_and(|e| e == "html")) {
