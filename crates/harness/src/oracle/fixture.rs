@@ -309,7 +309,7 @@ pub(crate) fn loaded() -> TrialRecord {
     record.load = Some(Box::new(LoadRecord {
         arrivals: "steady, 5 /s, for 1s, 1 events".to_owned(),
         rate_per_s: Some(5.0),
-        generated: Default::default(),
+        generated: crate::load::generated::Generated { ended: told.clients, ..Default::default() },
         told: vec![told],
         patience_us: 60_000_000,
         recovered: 0,
