@@ -5,7 +5,7 @@ SELECT id, name FROM drivers WHERE id = $1;
 INSERT INTO drivers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING xmax = 0, pg_current_xact_id()::text;
 COMMIT;
 BEGIN;
-SELECT fence, since, entries_at, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE;
+SELECT fence, pg_backend_pid() FROM ingest_events WHERE event_id = $1 FOR SHARE;
 INSERT INTO races (id, event_id, round, number, class, label, completed_at, length, warnings)
 VALUES ($1, $2, $3, $4, $5, $6, $7::text::timestamp, $8, $9)
 ON CONFLICT (id) DO UPDATE SET event_id = EXCLUDED.event_id, round = EXCLUDED.round, number = EXCLUDED.number,
