@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use sandbox::postgres::{Capability, Server, ServerUrl};
-use sandbox::proxy::{self, Effect, Fired, NOT_ANSWERED, Outcome, Phase, Protocol, Proxy, Rule, RuleId, Subject, Way};
+use sandbox::proxy::{self, Effect, Fired, Outcome, Phase, Protocol, Proxy, Rule, RuleId, Subject, Way};
 
 use crate::faults::{Action, Fault, Frame, Moment, When};
 use crate::scenario::Network;
@@ -231,13 +231,11 @@ impl Wires {
         if lasts { met.cloned() } else { once.or(met).cloned() }
     }
 
-    /// Tells the mock which of its answers did not arrive, as the proxy's log has it.
+    /// Tells the mock which of its answers did not arrive, as the proxy has it.
     pub fn tell_lost_answers(&self, mock: &super::liverc::Liverc) {
-        for fired in self.liverc.iter().flat_map(Proxy::log) {
-            let Some((_, requests)) = fired.detail.split_once(NOT_ANSWERED) else { continue };
-            for path in requests.split(' ').filter(|word| word.starts_with('/')) {
-                mock.answer_was_cut(path, fired.at_us);
-            }
+        for cut in self.liverc.iter().flat_map(Proxy::cut_answers) {
+            let path = cut.request.split_once(' ').map_or(cut.request.as_str(), |(_, path)| path);
+            mock.answer_was_cut(path, cut.at_us);
         }
     }
 

@@ -20,10 +20,6 @@ use super::snapshot::{Sighting, Snapshot, take};
 /// How long an ended connection waits for its peer to take what was forwarded, and to end too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What stands in a log's detail ahead of the requests (`GET /path`, separated by spaces) whose responses a rule cut off with the
-/// connection.
-pub const NOT_ANSWERED: &str = "not answered whole: ";
-
 /// Serves one connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, client: TcpStream, link: u64) {
     let mut server = None;
@@ -60,7 +56,7 @@ async fn run(shared: &Shared, client: &TcpStream, server: &mut Option<TcpStream>
         let snapshot = Arc::clone(&watch.borrow_and_update());
         if let Some((rule, how)) = snapshot.cut(link) {
             let rule = Some(Arc::clone(rule));
-            return Exit::Ended(Ending { rule, how, direction: None, detail: "new connection".to_owned() });
+            return Exit::Ended(Ending::new(rule, how, None, "new connection"));
         }
         let Some(rule) = still(&snapshot, link) else { break };
         shared.tell(&rule, Outcome::Applied, Some(link), None, "new connection".to_owned());
@@ -122,12 +118,7 @@ async fn pump_both(shared: &Shared, client: &TcpStream, server: &TcpStream, link
         match exit {
             (Exit::Eof, to) => finish(to),
             (Exit::Ended(mut ending), _) => {
-                let session = super::lock(&session);
-                let cut: Vec<&str> = session.http.not_answered().collect();
-                if !cut.is_empty() {
-                    let gap = if ending.detail.is_empty() { "" } else { "; " };
-                    ending.detail = format!("{}{gap}{NOT_ANSWERED}{}", ending.detail, cut.join(" "));
-                }
+                ending.not_answered = super::lock(&session).http.not_answered().map(str::to_owned).collect();
                 return Exit::Ended(ending);
             }
             (exit, _) => return exit,
@@ -150,8 +141,14 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-async fn end(shared: &Shared, client: TcpStream, server: Option<TcpStream>, link: u64, ending: Ending) {
+async fn end(shared: &Shared, client: TcpStream, server: Option<TcpStream>, link: u64, mut ending: Ending) {
     arrive(shared, &client, server.as_ref()).await;
+    if ending.rule.is_some() && !ending.not_answered.is_empty() {
+        // Ahead of the cut: a client that sees it may have asked again, and been served, before this thread goes on.
+        shared.log.write_cut_answers(&ending.not_answered);
+        let gap = if ending.detail.is_empty() { "" } else { "; " };
+        ending.detail += &format!("{gap}not answered whole: {}", ending.not_answered.join(" "));
+    }
     let lingering = match ending.how {
         Cut::Reset => {
             reset(client);

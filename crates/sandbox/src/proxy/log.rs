@@ -58,8 +58,18 @@ pub struct Fired {
 /// More records than this are counted, not kept: a rule that touches connections without end must not eat the memory.
 const KEPT: usize = 200_000;
 
+/// An answer that a rule cut off with its connection: its client did not get it whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutAnswer {
+    /// When, ahead of the connection's end: CLOCK_MONOTONIC, µs.
+    pub at_us: u64,
+    /// The request, as `GET /path?query`.
+    pub request: String,
+}
+
 pub(super) struct Log {
     records: Mutex<Records>,
+    cut_answers: Mutex<Vec<CutAnswer>>,
     written: watch::Sender<u64>,
 }
 
@@ -71,7 +81,7 @@ struct Records {
 
 impl Log {
     pub(super) fn new() -> Self {
-        Self { records: Mutex::default(), written: watch::Sender::new(0) }
+        Self { records: Mutex::default(), cut_answers: Mutex::default(), written: watch::Sender::new(0) }
     }
 
     pub(super) fn write(&self, record: Fired) {
@@ -92,6 +102,16 @@ impl Log {
             }
         }
         self.written.send_modify(|n| *n += 1);
+    }
+
+    pub(super) fn write_cut_answers(&self, requests: &[String]) {
+        let at_us = monotonic_us();
+        let cut = requests.iter().map(|request| CutAnswer { at_us, request: request.clone() });
+        super::lock(&self.cut_answers).extend(cut);
+    }
+
+    pub(super) fn cut_answers(&self) -> Vec<CutAnswer> {
+        super::lock(&self.cut_answers).clone()
     }
 
     pub(super) fn all(&self) -> Vec<Fired> {

@@ -29,8 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use count::{Stats, TARGETS};
-pub use link::NOT_ANSWERED;
-pub use log::{Fired, Outcome, monotonic_us};
+pub use log::{CutAnswer, Fired, Outcome, monotonic_us};
 pub use moment::{Back, Front, Moment, MomentError, Phase, Subject};
 pub use rule::{Cut, Direction, Effect, Keep, Rule, RuleError, RuleId, Scope, Truncation, Way, When};
 
@@ -195,6 +194,12 @@ impl Proxy {
     #[must_use]
     pub fn log(&self) -> Vec<Fired> {
         self.shared.log.all()
+    }
+
+    /// The answers that rules have cut off with their connections so far. One is told before its client can know of the cut.
+    #[must_use]
+    pub fn cut_answers(&self) -> Vec<CutAnswer> {
+        self.shared.log.cut_answers()
     }
 
     /// How many decisions the log had no room for (it keeps 200,000).

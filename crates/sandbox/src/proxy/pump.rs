@@ -148,7 +148,7 @@ impl<'a> Pump<'a> {
             }
             if let Some((rule, how)) = self.snapshot.cut(self.link) {
                 let rule = Some(Arc::clone(rule));
-                return Exit::Ended(Ending { rule, how, direction: None, detail: String::new() });
+                return Exit::Ended(Ending::new(rule, how, None, ""));
             }
             let wait = match self.round().await {
                 Ok(wait) => wait,
@@ -347,7 +347,7 @@ impl<'a> Pump<'a> {
                     }
                 }
                 Step::Cut(rule, detail) => {
-                    self.ending = Some(Ending { rule, how: Cut::Close, direction: Some(self.direction), detail });
+                    self.ending = Some(Ending::new(rule, Cut::Close, Some(self.direction), detail));
                     return;
                 }
                 Step::More => {
@@ -369,7 +369,7 @@ impl<'a> Pump<'a> {
             {
                 let detail = format!("after {after} bytes");
                 let rule = Some(Arc::clone(rule));
-                self.ending = Some(Ending { rule, how: *how, direction: Some(self.direction), detail });
+                self.ending = Some(Ending::new(rule, *how, Some(self.direction), detail));
             }
         }
         allowed
@@ -437,7 +437,7 @@ impl<'a> Pump<'a> {
                 self.budgets.push((rule.id, *bytes));
                 if *bytes == 0 {
                     let (rule, direction) = (Some(Arc::clone(rule)), Some(self.direction));
-                    self.ending = Some(Ending { rule, how: *how, direction, detail: "after 0 bytes".to_owned() });
+                    self.ending = Some(Ending::new(rule, *how, direction, "after 0 bytes"));
                 }
             }
         }

@@ -166,7 +166,7 @@ impl Shared {
                 if on.is_none() {
                     self.change(|s| s.activate(&rule, on, now, next));
                 }
-                ending.get_or_insert(Ending { rule: Some(rule), how, direction, detail: detail.to_owned() });
+                ending.get_or_insert(Ending::new(Some(rule), how, direction, detail));
                 continue;
             }
             let mut listening = self.listening.subscribe();
@@ -201,4 +201,17 @@ pub(super) struct Ending {
     pub(super) how: Cut,
     pub(super) direction: Option<Direction>,
     pub(super) detail: String,
+    /// Requests whose response the client does not get whole, as `GET /path`.
+    pub(super) not_answered: Vec<String>,
+}
+
+impl Ending {
+    pub(super) fn new(
+        rule: Option<Arc<Installed>>,
+        how: Cut,
+        direction: Option<Direction>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { rule, how, direction, detail: detail.into(), not_answered: Vec::new() }
+    }
 }
