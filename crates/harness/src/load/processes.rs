@@ -1,6 +1,6 @@
 //! The processes of the service: a server and its workers, started, watched, started again when they die, and ended in good order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,8 +86,15 @@ pub struct Service {
     /// Feeds of all processes, living and ended, with their pids.
     pub feeds: Vec<(u32, PathBuf)>,
     due: Vec<(Instant, usize)>,
+    /// What other processes did while a server was waited for: told by [`Service::next`].
+    meanwhile: VecDeque<Meanwhile>,
     pids: Pids,
     http: reqwest::Client,
+}
+
+enum Meanwhile {
+    Stopped { pid: u32 },
+    Ended { place: usize, pid: u32, ended: Ended },
 }
 
 /// What a process of the service did.
@@ -150,6 +157,7 @@ impl Service {
             ended: Vec::new(),
             feeds: Vec::new(),
             due: Vec::new(),
+            meanwhile: VecDeque::new(),
             pids: Pids::default(),
             http,
         })
@@ -169,11 +177,12 @@ impl Service {
         for place in 0..self.places.len() {
             self.fill(place).await?;
         }
-        self.ready().await
+        // None of them has anything to do before the first client comes: none may end.
+        self.ready(&|_| true).await
     }
 
-    /// Waits until the server says that it is ready.
-    async fn ready(&mut self) -> Result<(), Broken> {
+    /// Waits until the server says that it is ready, and the places that it is waited for with have not ended.
+    async fn ready(&mut self, awaited: &(dyn Fn(usize) -> bool + Sync)) -> Result<(), Broken> {
         let url = format!("http://127.0.0.1:{}/readyz", self.around.port);
         let until = Instant::now() + READY;
         loop {
@@ -181,16 +190,27 @@ impl Service {
             if answered.is_ok_and(|a| a.status().is_success()) {
                 return Ok(());
             }
-            let dead = tokio::time::timeout(Duration::from_millis(20), next_event(&mut self.live)).await;
-            if let Ok((index, Some(ProcessEvent::Ended(ended)))) = dead {
-                let live = &self.live[index];
-                let why = format!(
-                    "{} ended at its start ({:?}): {}",
-                    self.places[live.place].name,
-                    ended.exit,
-                    tail(&live.log, TAIL).join(" | ")
-                );
-                return Err(Broken::io("starting the service")(std::io::Error::other(why)));
+            let event = tokio::time::timeout(Duration::from_millis(20), next_event(&mut self.live)).await;
+            match event {
+                Ok((index, Some(ProcessEvent::Ended(ended)))) if awaited(self.live[index].place) => {
+                    let live = &self.live[index];
+                    let why = format!(
+                        "{} ended at its start ({:?}): {}",
+                        self.places[live.place].name,
+                        ended.exit,
+                        tail(&live.log, TAIL).join(" | ")
+                    );
+                    return Err(Broken::io("starting the service")(std::io::Error::other(why)));
+                }
+                Ok((index, Some(ProcessEvent::Ended(ended)))) => {
+                    let (place, pid) = self.bury(index, ended);
+                    self.meanwhile.push_back(Meanwhile::Ended { place, pid, ended });
+                }
+                Ok((index, Some(ProcessEvent::Stopped))) => {
+                    self.meanwhile.push_back(Meanwhile::Stopped { pid: self.live[index].engine.pid() });
+                }
+                Ok((_, None)) => return Err(unwatched()),
+                Err(_) => {}
             }
             if Instant::now() > until {
                 let log = self.live.iter().find(|l| l.place == 0).map(|l| tail(&l.log, TAIL).join(" | "));
@@ -231,6 +251,16 @@ impl Service {
 
     /// Waits for the next thing that a process does. May be dropped at any time.
     pub async fn next(&mut self) -> Result<Happened, Broken> {
+        while let Some(meanwhile) = self.meanwhile.pop_front() {
+            match meanwhile {
+                Meanwhile::Ended { place, pid, ended } => return Ok(Happened::Ended(place, pid, ended)),
+                Meanwhile::Stopped { pid } => {
+                    if let Some(index) = self.live.iter().position(|l| l.engine.pid() == pid) {
+                        return Ok(Happened::Stopped(index));
+                    }
+                }
+            }
+        }
         let due = self.due.iter().map(|(at, _)| *at).min();
         let restart = async {
             match due {
@@ -246,7 +276,7 @@ impl Service {
                     let (place, pid) = self.bury(index, ended);
                     Ok(Happened::Ended(place, pid, ended))
                 }
-                None => Err(Broken::io("waiting for a process")(std::io::Error::other("the watching thread died"))),
+                None => Err(unwatched()),
             },
         }
     }
@@ -286,7 +316,7 @@ impl Service {
         for &place in &due {
             self.fill(place).await?;
             if place == 0 {
-                self.ready().await?;
+                self.ready(&|place| place == 0).await?;
             }
         }
         Ok(due)
@@ -345,6 +375,10 @@ impl Service {
     pub fn dir(&self) -> &Path {
         &self.around.dir
     }
+}
+
+fn unwatched() -> Broken {
+    Broken::io("waiting for a process")(std::io::Error::other("the watching thread died"))
 }
 
 async fn next_event(live: &mut [Live]) -> (usize, Option<ProcessEvent>) {
