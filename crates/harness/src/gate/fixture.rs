@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::oracle::{self, OracleName};
 use crate::stats::{Metric, Place, Side, Stage, turn};
-use crate::trial::record::{Environment, RunRecord, SCHEMA, StatementCost, TrialRecord};
+use crate::trial::record::{Environment, RunRecord, StatementCost, TrialRecord};
 
 /// How a build under test measures: each figure as a factor of the base's.
 #[derive(Debug, Clone, Copy)]
@@ -88,21 +88,10 @@ pub fn empty(time: TimeBy, baseline: Option<Baseline>) -> (RunRecord, GateRecord
     let base =
         (time == TimeBy::BaseBuild).then(|| BaseBuild { engine: "/base".into(), hash: "md5:0".into(), revision: None });
     let run = RunRecord {
-        schema: SCHEMA,
         scenario: "gate".into(),
-        description: String::new(),
-        resolved: String::new(),
-        started_at: "2026-11-24T10:00:00Z".into(),
-        run_us: 30_000_000,
         command: "harness gate".into(),
         environment: environment(),
-        capacity: None,
-        comparison: None,
-        search: None,
-        selftest: None,
-        trials: Vec::new(),
-        interrupted: false,
-        exit: 0,
+        ..oracle::fixture::run()
     };
     let gate = GateRecord {
         baseline_name: baseline.is_some().then(|| "main".to_owned()),
@@ -129,7 +118,8 @@ pub fn measure(run: &mut RunRecord, gate: &mut GateRecord, build: Build) {
     }
 }
 
-fn one(run: &mut RunRecord, gate: &mut GateRecord, set: u32, place: Place, build: Build) {
+/// Measures one place of a set.
+pub fn one(run: &mut RunRecord, gate: &mut GateRecord, set: u32, place: Place, build: Build) {
     let n = u32::try_from(run.trials.len()).unwrap() + 1;
     // The machine is twice as slow in later pairs: a comparison in pairs does not mind.
     let scale = 1.0 + f64::from(place.pair) / 10.0;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::feed::{Changes, Counts, Failed, Summary};
 
 use crate::trial::record::{
-    Aftermath, Attempt, Checkpoint, Exit, ExpectedOutcome, Group, Ingestion, Interlude, Limits, LivercObservation,
-    PageRequests, Purpose, RowKind, SCHEMA, Snapshot, Tables, TrialRecord, XminSet,
+    Aftermath, Attempt, Checkpoint, Environment, Exit, ExpectedOutcome, Group, Ingestion, Interlude, Limits,
+    LivercObservation, PageRequests, Purpose, RowKind, RunRecord, SCHEMA, Snapshot, Tables, TrialRecord, XminSet,
 };
 
 const EVENT: u64 = 501;
@@ -157,6 +157,27 @@ fn pages(ingestion: u32) -> impl Iterator<Item = PageRequests> {
     let heads = ["view_event", "view_entry_list"].map(|page| format!("/results/?p={page}&id={EVENT}"));
     let paths = heads.into_iter().chain(RACES.map(race_path));
     paths.map(move |path| PageRequests { ingestion, attempt: 0, path, requests: 1, whole: 1 })
+}
+
+/// A run without trials.
+pub(crate) fn run() -> RunRecord {
+    RunRecord {
+        schema: SCHEMA,
+        scenario: "fixture".into(),
+        description: String::new(),
+        resolved: String::new(),
+        started_at: "2026-11-24T10:00:00Z".into(),
+        run_us: 30_000_000,
+        command: "harness run fixture".into(),
+        environment: Environment::default(),
+        capacity: None,
+        comparison: None,
+        search: None,
+        selftest: None,
+        trials: Vec::new(),
+        interrupted: false,
+        exit: 0,
+    }
 }
 
 /// Everything as it should be.

@@ -2,12 +2,12 @@
 
 use crate::load::capacity::{Capacity, Found};
 use crate::load::client::{ACCEPTED, IMPORTED, LAPS_FULL};
+use crate::load::record::LoadRecord;
 use crate::load::story::QUANTILES;
 use crate::stats::{Histogram, Spread, median_interval};
 use crate::trial::record::RunRecord;
 
 use super::format;
-use super::plots::load::pooled;
 
 /// Confidence of intervals over repetitions.
 const CONFIDENCE: f64 = 0.95;
@@ -28,18 +28,38 @@ pub fn heads() -> Vec<String> {
     std::iter::once("samples".to_owned()).chain(QUANTILES.iter().map(|&q| format::percentile(q))).collect()
 }
 
-/// Rows of the percentile table: what, and a cell per head. Over all repetitions together; with several, the interval of the
-/// repetitions' own percentiles (or their range where they are too few for one) follows in brackets.
+/// Rows of the percentile table: what, and a cell per head. Over all repetitions of one rate together; with several, the
+/// interval of the repetitions' own percentiles (or their range where they are too few for one) follows in brackets. A search
+/// for the capacity has a row per rate: latencies of different rates are no sample of anything.
 #[must_use]
-pub fn percentiles(run: &RunRecord) -> Vec<(&'static str, Vec<String>)> {
-    let rows = MARKS.iter().map(|&(mark, label)| {
-        let all = pooled(run, mark);
-        let of_trials: Vec<&Histogram> =
-            run.trials.iter().filter_map(|t| t.load.as_ref()?.generated.marks.get(mark)).collect();
-        let cells = QUANTILES.iter().map(|&q| cell(&all, &of_trials, q));
-        (label, std::iter::once(format::whole(all.len())).chain(cells).collect::<Vec<_>>(), all.is_empty())
+pub fn percentiles(run: &RunRecord) -> Vec<(String, Vec<String>)> {
+    let groups = by_rate(run);
+    let rows = MARKS.iter().flat_map(|&(mark, label)| {
+        groups.iter().map(move |(rate, loads)| {
+            let of_trials: Vec<&Histogram> = loads.iter().filter_map(|l| l.generated.marks.get(mark)).collect();
+            let mut all = Histogram::new();
+            of_trials.iter().for_each(|samples| all.merge(samples));
+            let cells = QUANTILES.iter().map(|&q| cell(&all, &of_trials, q));
+            let cells: Vec<_> = std::iter::once(format::whole(all.len())).chain(cells).collect();
+            let label = rate.map_or_else(|| label.to_owned(), |rate| format!("{label}, at {}", format::rate(rate)));
+            (label, cells, all.is_empty())
+        })
     });
     rows.filter(|(.., empty)| !empty).map(|(label, cells, _)| (label, cells)).collect()
+}
+
+/// The repetitions that are one sample: those of a rate where rates were searched, rising; else all.
+fn by_rate(run: &RunRecord) -> Vec<(Option<f64>, Vec<&LoadRecord>)> {
+    let mut groups: Vec<(Option<f64>, Vec<&LoadRecord>)> = Vec::new();
+    for load in run.trials.iter().filter_map(|t| t.load.as_deref()) {
+        let rate = load.rate_per_s.filter(|_| run.capacity.is_some());
+        match groups.iter_mut().find(|(of, _)| *of == rate) {
+            Some((_, loads)) => loads.push(load),
+            None => groups.push((rate, vec![load])),
+        }
+    }
+    groups.sort_by(|a, b| a.0.unwrap_or_default().total_cmp(&b.0.unwrap_or_default()));
+    groups
 }
 
 fn cell(all: &Histogram, of_trials: &[&Histogram], q: f64) -> String {
@@ -59,7 +79,7 @@ fn cell(all: &Histogram, of_trials: &[&Histogram], q: f64) -> String {
 /// What the brackets of [`percentiles`] hold.
 #[must_use]
 pub fn brackets(run: &RunRecord) -> &'static str {
-    match run.trials.len() {
+    match by_rate(run).iter().map(|(_, loads)| loads.len()).max().unwrap_or(0) {
         0 | 1 => "No percentile is given that the sample cannot support.",
         2..6 => "In brackets the range over the repetitions, which are too few for an interval.",
         _ => "In brackets the 95 % interval over the repetitions.",
@@ -99,4 +119,33 @@ pub fn capacity(found: &Capacity) -> String {
         }
     };
     format!("capacity: {text} ({n})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::capacity::{Capacity, Found};
+    use crate::oracle::fixture;
+
+    #[test]
+    fn a_search_for_the_capacity_does_not_mix_rates() {
+        let mut run = fixture::run();
+        for (rate, us) in [(20.0, 9_000), (10.0, 1_000), (20.0, 9_000)] {
+            let mut trial = fixture::loaded();
+            let load = trial.load.as_mut().unwrap();
+            load.rate_per_s = Some(rate);
+            let samples = load.generated.marks.entry(ACCEPTED.to_owned()).or_default();
+            (0..20).for_each(|_| samples.record(us));
+            run.trials.push(trial);
+        }
+        let of = |run: &RunRecord| -> Vec<String> {
+            percentiles(run).into_iter().map(|(label, cells)| format!("{label}: {}", cells[0])).collect()
+        };
+        assert_eq!(of(&run), ["due to accepted: 60"]);
+        let objective = "p50 < 5ms".parse().unwrap();
+        let found = Found::Between { met: 10.0, missed: 20.0 };
+        run.capacity = Some(Box::new(Capacity { objective, points: Vec::new(), found }));
+        assert_eq!(of(&run), ["due to accepted, at 10.0 /s: 20", "due to accepted, at 20.0 /s: 40"]);
+        assert!(brackets(&run).contains("range"));
+    }
 }

@@ -105,7 +105,7 @@ fn loaded(out: &mut String, run: &RunRecord, paint: Paint) {
     let heads = load::heads();
     let rows = load::percentiles(run);
     let mut lines = vec![std::iter::once("time".to_owned()).chain(heads).collect::<Vec<_>>()];
-    lines.extend(rows.into_iter().map(|(label, cells)| std::iter::once(label.to_owned()).chain(cells).collect()));
+    lines.extend(rows.into_iter().map(|(label, cells)| std::iter::once(label).chain(cells).collect()));
     let columns = lines.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|n| lines.iter().filter_map(|l| l.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0))

@@ -48,8 +48,7 @@ fn texts(heads: &[&str]) -> Vec<String> {
 fn percentiles(run: &RunRecord) -> Markup {
     let heads: Vec<String> = std::iter::once("Time".to_owned()).chain(figures::heads()).collect();
     let rows = figures::percentiles(run);
-    let rows =
-        rows.into_iter().map(|(label, cells)| std::iter::once(label.to_owned()).chain(cells).collect()).collect();
+    let rows = rows.into_iter().map(|(label, cells)| std::iter::once(label).chain(cells).collect()).collect();
     let caption = format!("Times count from when a request was due. {}", figures::brackets(run));
     table("Times by percentile", &caption, &heads, rows)
 }
