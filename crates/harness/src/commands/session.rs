@@ -74,6 +74,20 @@ impl Common {
         common
     }
 
+    /// The flags, with what an interrupted run had where they say nothing: where PostgreSQL came from, and its data in memory.
+    #[must_use]
+    pub fn as_in(&self, was: &Environment) -> Self {
+        let mut common = self.clone();
+        let own = [Backend::Docker, Backend::Local].map(Backend::name).contains(&was.backend.as_str());
+        if own && common.postgres == Backend::Auto.name() {
+            common.postgres.clone_from(&was.backend);
+        }
+        if was.data_in_memory && common.postgres_data.is_none() && room_in_memory() {
+            common.postgres_data = Some(MEMORY.into());
+        }
+        common
+    }
+
     /// The directory for the server's data; `None`: the system's temporary one.
     fn data_directory(&self) -> Result<Option<PathBuf>, Failure> {
         match &self.postgres_data {
@@ -309,7 +323,7 @@ fn directory(out: &Path, name: &str, started_at: &str) -> Result<PathBuf, Failur
 mod tests {
     use clap::Parser;
 
-    use super::{Backend, Binaries, Common, Overrides, scenario};
+    use super::{Backend, Binaries, Common, Environment, MEMORY, Overrides, room_in_memory, scenario};
     use crate::faults::Action;
 
     #[derive(Parser)]
@@ -334,5 +348,18 @@ mod tests {
         assert_eq!(pinned("db-failover", &["--postgres", "docker"]).postgres, Backend::Docker.name());
         let plain = pinned("small-event", &auto);
         assert_eq!((plain.postgres.as_str(), plain.why_local), (Backend::Auto.name(), None));
+    }
+
+    #[test]
+    fn what_was_interrupted_goes_on_where_it_was_unless_a_flag_says_otherwise() {
+        let was = Environment { backend: "local".into(), data_in_memory: true, ..Environment::default() };
+        let flags = |own: &[&str]| Line::parse_from(std::iter::once("harness").chain(own.iter().copied())).common;
+        let silent = flags(&["--postgres", "auto"]).as_in(&was);
+        assert_eq!(silent.postgres, "local");
+        assert_eq!(silent.postgres_data, room_in_memory().then(|| MEMORY.into()));
+        let said = flags(&["--postgres", "docker", "--postgres-data", "/data"]).as_in(&was);
+        assert_eq!((said.postgres.as_str(), said.postgres_data), ("docker", Some("/data".into())));
+        let elsewhere = Environment { backend: "url".into(), ..was };
+        assert_eq!(flags(&["--postgres", "auto"]).as_in(&elsewhere).postgres, "auto", "its password is not stored");
     }
 }

@@ -109,7 +109,11 @@ pub fn main(args: &Args) -> Result<u8, Failure> {
     };
     let name = format!("{} {} {}", bench.scenario.name, bench.spec.a.label, bench.spec.b.label);
     let engine = bench.sides[1].engine.clone();
-    let common = args.common.pinned(&bench.scenario);
+    let common = match &bench.resumed {
+        Some((record, _)) => args.common.as_in(&record.environment),
+        None => args.common.clone(),
+    };
+    let common = common.pinned(&bench.scenario);
     let done = session::run(&common, engine, &name, async |session| {
         let mut record = match &bench.resumed {
             Some((record, dir)) => {

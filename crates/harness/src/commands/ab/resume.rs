@@ -47,6 +47,14 @@ pub(super) fn same_environment(record: &RunRecord, now: &Environment) -> Result<
         .filter(|(_, was, now)| was != now)
         .map(|(what, was, now)| format!("{what}: it was {was}, it is {now}"))
         .collect();
+    if was.data_in_memory != now.data_in_memory {
+        let place = |in_memory| if in_memory { "memory" } else { "a directory" };
+        differs.push(format!(
+            "PostgreSQL's data: in {} then, in {} now (--postgres-data)",
+            place(was.data_in_memory),
+            place(now.data_in_memory)
+        ));
+    }
     if was.cores != now.cores {
         differs.push(format!("cores: {} then, {} now", was.cores, now.cores));
     }
