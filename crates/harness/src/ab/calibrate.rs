@@ -18,6 +18,8 @@ pub enum SetFinding {
     Open,
     /// A regression, and the second set is missing.
     Unconfirmed,
+    /// A regression, of which the second set leaves open whether it is one, and it has not been extended.
+    OpenAgain,
     /// It ended so.
     Ended {
         /// Finding of the first set.
@@ -73,11 +75,12 @@ pub fn finding(spec: &ComparisonRecord, trials: &[TrialRecord], added_per_mille:
     let first = worst(false);
     match first {
         Finding::Inconclusive if have < spec.pairs * 2 => SetFinding::Open,
-        Finding::Regression if pairs(true) < spec.pairs => SetFinding::Unconfirmed,
-        _ => {
-            let confirmed = first == Finding::Regression && worst(true) == Finding::Regression;
-            SetFinding::Ended { first, confirmed }
-        }
+        Finding::Regression => match (pairs(true), worst(true)) {
+            (have, _) if have < spec.pairs => SetFinding::Unconfirmed,
+            (have, Finding::Inconclusive) if have < spec.pairs * 2 => SetFinding::OpenAgain,
+            (_, second) => SetFinding::Ended { first, confirmed: second == Finding::Regression },
+        },
+        _ => SetFinding::Ended { first, confirmed: false },
     }
 }
 
@@ -91,7 +94,7 @@ fn level(spec: &ComparisonRecord, trials: &[TrialRecord], added: u32, wanted: u3
     let ended: Vec<(u32, Finding, bool)> = (1..=wanted)
         .filter_map(|number| match finding(spec, trials, added, number) {
             SetFinding::Ended { first, confirmed } => Some((number, first, confirmed)),
-            SetFinding::Unfinished | SetFinding::Open | SetFinding::Unconfirmed => None,
+            SetFinding::Unfinished | SetFinding::Open | SetFinding::Unconfirmed | SetFinding::OpenAgain => None,
         })
         .collect();
     let count = |of: &dyn Fn(&(u32, Finding, bool)) -> bool| {
@@ -158,6 +161,12 @@ mod tests {
         trials.extend(pairs(&set(200, 1, true), 10, 1.2, 0.0));
         let ended = SetFinding::Ended { first: Finding::Regression, confirmed: true };
         assert_eq!(finding(&spec, &trials, 200, 1), ended);
+        let mut doubted = pairs(&set(200, 1, false), 10, 1.2, 0.0);
+        doubted.extend(pairs(&set(200, 1, true), 10, 1.2, 0.3));
+        assert_eq!(finding(&spec, &doubted, 200, 1), SetFinding::OpenAgain, "the second set looks twice, as the first");
+        doubted.extend(pairs(&set(200, 1, true), 20, 1.2, 0.3).into_iter().skip(22));
+        let ended = SetFinding::Ended { first: Finding::Regression, confirmed: false };
+        assert_eq!(finding(&spec, &doubted, 200, 1), ended, "and no more than twice");
         let open = pairs(&set(0, 1, false), 10, 1.0, 0.3);
         assert_eq!(finding(&spec, &open, 0, 1), SetFinding::Open);
         let extended = pairs(&set(0, 1, false), 20, 1.0, 0.3);

@@ -90,6 +90,12 @@ impl Check {
     pub fn label(&self) -> String {
         if self.ratio { format!("{} / reference COPY", self.metric.label()) } else { self.metric.label().to_owned() }
     }
+
+    /// Whether the first set found a regression and the second cannot tell.
+    #[must_use]
+    pub fn is_open_again(&self) -> bool {
+        self.second.is_some_and(|second| second.finding(self.floor, self.metric.better()) == Finding::Inconclusive)
+    }
 }
 
 /// Every check of a recorded run; the trials so far are enough.

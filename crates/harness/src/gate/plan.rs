@@ -1,6 +1,7 @@
-//! Which pairs are measured next: a set; as many again when something stays open; a second set when something got worse.
+//! Which pairs are measured next: a set; as many again when something stays open; a second set when something got worse, and
+//! that extended when it cannot tell.
 
-use super::checks::{CheckVerdict, checks};
+use super::checks::{Check, CheckVerdict, checks};
 use super::record::{GateRecord, TimeBy};
 use crate::oracle::Verdict;
 use crate::report::overall;
@@ -46,7 +47,13 @@ pub fn next(run: &RunRecord, gate: &GateRecord) -> Option<Pairs> {
     match last(2) {
         None if worse => Some(Pairs { set: 2, from: 0, to: gate.pairs }),
         Some(done) if done < gate.pairs => Some(Pairs { set: 2, from: done + 1, to: gate.pairs }),
-        _ => None,
+        // It looks twice, as the first does: what took the first both looks would seldom be confirmed by one.
+        Some(done) => {
+            let open = gate.time_is_judged() && done == gate.pairs && checks.iter().any(Check::is_open_again);
+            let wanted = Extension { pairs: gate.pairs }.wanted(done, open);
+            (wanted > done).then_some(Pairs { set: 2, from: done + 1, to: wanted })
+        }
+        None => None,
     }
 }
 

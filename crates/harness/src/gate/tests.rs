@@ -1,6 +1,6 @@
 //! The gate on runs that are healthy, worse, torn, and of something else.
 
-use super::fixture::{Build, SAME, empty, environment, gated, main, measure, trial, work};
+use super::fixture::{Build, SAME, empty, environment, gated, main, measure, one, trial, work};
 use super::report::{annotations, markdown, text, xml};
 use super::*;
 use crate::oracle::Verdict;
@@ -160,6 +160,29 @@ fn an_open_time_is_measured_as_often_again_and_only_once() {
     measure(&mut run, &mut gate, Build { scatter: 0.4, ..SAME });
     let pairs = gate.places.iter().filter(|p| p.set == 1).map(|p| p.place.pair).max().unwrap();
     assert_eq!(pairs, 20, "{:#?}", verdict(&run, &gate).checks.last());
+}
+
+#[test]
+fn a_second_set_that_cannot_tell_is_measured_as_often_again_and_only_once() {
+    let (mut run, mut gate) = empty(TimeBy::BaseBuild, None);
+    let slower = Build { time: 1.3, scatter: 0.05, ..SAME };
+    for set in [slower, Build { scatter: 0.4, time: 1.1, ..SAME }] {
+        // Until the next set begins.
+        let number = gate.sets();
+        while let Some(pairs) = next(&run, &gate).filter(|p| number == 0 && p.set == 1 || number == 1 && p.set == 2) {
+            for place in (pairs.from..=pairs.to).flat_map(crate::stats::turn) {
+                one(&mut run, &mut gate, pairs.set, place, set);
+            }
+        }
+    }
+    let last = gate.places.iter().filter(|p| p.set == 2).map(|p| p.place.pair).max();
+    assert_eq!(
+        (gate.sets(), last, next(&run, &gate)),
+        (2, Some(20), None),
+        "{:#?}",
+        verdict(&run, &gate).checks.last()
+    );
+    assert_eq!(verdict(&run, &gate).exit, 0, "not confirmed");
 }
 
 #[test]

@@ -167,18 +167,20 @@ fn no_change_is_rarely_called_one_and_a_large_one_is_found() {
     assert!(regressions(0.20, 500) >= 0.95, "20 % is found");
 }
 
-/// Share of sets, each with its extension and a second set that confirms, in which a regression is found.
+/// Share of sets in which a regression is found: each has its extension, and a second set with its own that confirms.
 fn confirmed(effect: f64, scatter: f64, floor: Floor, sets: u32, rng: &mut ChaCha8Rng) -> f64 {
     let mut draw =
         |n: usize| -> Vec<f64> { (0..n).map(|_| effect.ln_1p() + scatter * (skewed(rng) - skewed(rng))).collect() };
     let mut found = 0;
     for _ in 0..sets {
-        let mut first = draw(10);
-        if compare(&first).finding(floor, Better::Lower) == Finding::Inconclusive {
-            first.extend(draw(10));
-        }
-        let worse = |d: &[f64]| compare(d).finding(floor, Better::Lower) == Finding::Regression;
-        found += u32::from(worse(&first) && worse(&draw(10)));
+        let mut worse = || {
+            let mut d = draw(10);
+            if compare(&d).finding(floor, Better::Lower) == Finding::Inconclusive {
+                d.extend(draw(10));
+            }
+            compare(&d).finding(floor, Better::Lower) == Finding::Regression
+        };
+        found += u32::from(worse() && worse());
     }
     f64::from(found) / f64::from(sets)
 }
@@ -187,11 +189,12 @@ fn confirmed(effect: f64, scatter: f64, floor: Floor, sets: u32, rng: &mut ChaCh
 fn a_tenth_is_found_by_a_floor_of_half_of_it_and_not_by_one_of_its_own_size() {
     let mut rng = ChaCha8Rng::seed_from_u64(13);
     let floor = Floor::of(Metric::EventTime).unwrap();
-    // Scatter as on a machine that does nothing else.
-    assert!(confirmed(0.10, 0.6, floor, 500, &mut rng) >= 0.75);
+    // Scatter as on a machine that does nothing else, and on one that does: by 4 and by 8 % a pair.
+    assert!(confirmed(0.10, 0.6, floor, 500, &mut rng) >= 0.9);
+    assert!(confirmed(0.10, 1.1, floor, 500, &mut rng) >= 0.75);
     assert!(confirmed(0.10, 0.6, TIME, 500, &mut rng) < 0.5);
-    // And as on one that does: no more false alarms.
-    assert!(confirmed(0.0, 1.0, floor, 2_000, &mut rng) <= 0.001);
+    // No more false alarms.
+    assert!(confirmed(0.0, 1.1, floor, 2_000, &mut rng) <= 0.001);
 }
 
 proptest! {

@@ -149,6 +149,7 @@ impl Run<'_> {
                             SetFinding::Unfinished => (false, pairs),
                             SetFinding::Open => (false, pairs * 2),
                             SetFinding::Unconfirmed => (true, pairs),
+                            SetFinding::OpenAgain => (true, pairs * 2),
                             SetFinding::Ended { .. } => break,
                         };
                     let set = calibrate::set(added, number, confirms);
