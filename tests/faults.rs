@@ -104,6 +104,17 @@ fn a_held_engine_outlives_the_loss_of_its_backends_and_of_the_server() {
     assert!(result["trials"][0]["sampler"]["samples"].as_u64().is_some());
 }
 
+/// Chaos found it, seed 1, case 398: the process was gone before the server came back, and nobody read what was durable.
+#[test]
+fn a_server_that_is_away_at_the_end_of_an_ingestion_is_read_when_it_is_back() {
+    let reports = Reports::new();
+    assert_passed(&small(&reports, &["--profile", "after", "--fault", "event-completed#1=db-pause:50ms"]), &reports);
+    let result = reports.result();
+    let (_, fired, _) = faults(&result).remove(0);
+    assert!(fired.as_ref().unwrap().contains("SIGSTOP"), "{fired:?}");
+    assert_eq!(verdict_of(&result, "durable"), "held");
+}
+
 #[test]
 fn every_moment_of_a_commit_can_be_hit() {
     let reports = Reports::new();

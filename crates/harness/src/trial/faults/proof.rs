@@ -184,12 +184,15 @@ impl Faults<'_> {
         let mut pending = std::mem::take(&mut self.pending);
         // A server that is away cannot give back a lock.
         pending.sort_by_key(|p| !p.healing.database_is_down());
+        let away = pending.iter().filter(|p| p.healing.database_is_down());
+        let away: Vec<String> = away.map(|p| self.slots[p.slot].fault.to_string()).collect();
         for pending in pending {
             // LiveRC misbehaves on, whoever asks.
             self.heal(pending, None).await?;
         }
         self.paused = false;
-        Ok(())
+        // It could not be read while it was away, and this process does nothing any more.
+        self.read_durable(&away.join(", ")).await
     }
 
     /// Reads what a killed process left: when its lock was free (µs after its end), and what is durable.
