@@ -383,7 +383,8 @@ impl Respond for Responder {
         let mut state = self.0.lock();
         let latency = state.latency;
         let right = found.as_ref().map_or(&[][..], |(body, _)| body);
-        let mut bad = state.spells.answer(started, page, &Bodies { right, other });
+        let phase = self.0.phase.load(Ordering::Relaxed);
+        let mut bad = state.spells.answer(started, phase, page, &Bodies { right, other });
         if bad.is_none()
             && let Some(background) = &mut state.background
             && background.fails(&page.map_or_else(|| request.url.path().to_owned(), |p| p.to_string()))
@@ -395,7 +396,7 @@ impl Respond for Responder {
         let respond_us = monotonic_us() - started + u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         state.requests.push(Recorded {
             at_us: started,
-            phase: self.0.phase.load(Ordering::Relaxed),
+            phase,
             page,
             path: if page.is_some() { String::new() } else { request.url.path().to_owned() },
             whole: found.is_some() && bad.is_none(),

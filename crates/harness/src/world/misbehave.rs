@@ -33,8 +33,8 @@ pub(super) struct Spell {
 #[derive(Debug, Default)]
 pub(super) struct Spells {
     all: Vec<Spell>,
-    /// (429 answered last, do not come before), CLOCK_MONOTONIC µs.
-    asked_to_wait: Option<(u64, u64)>,
+    /// (who was asked, 429 answered last, do not come before), CLOCK_MONOTONIC µs.
+    asked_to_wait: Option<(u64, u64, u64)>,
     early: Vec<u64>,
 }
 
@@ -77,9 +77,17 @@ impl Spells {
         self.all.iter().any(|s| !s.over && s.action == Action::WrongPage)
     }
 
-    /// The bad answer to a request, if one is due.
-    pub(super) fn answer(&mut self, now: u64, page: Option<Page>, bodies: &Bodies<'_>) -> Option<ResponseTemplate> {
-        if let Some((last, until)) = self.asked_to_wait
+    /// The bad answer to a request, if one is due. `by` tells one process from another: what a process was asked that has
+    /// died since, the next one cannot know.
+    pub(super) fn answer(
+        &mut self,
+        now: u64,
+        by: u64,
+        page: Option<Page>,
+        bodies: &Bodies<'_>,
+    ) -> Option<ResponseTemplate> {
+        if let Some((asked, last, until)) = self.asked_to_wait
+            && asked == by
             && now > last + GRACE_US
             && now + TOLERANCE_US < until
         {
@@ -97,7 +105,7 @@ impl Spells {
             Action::Http429 | Action::Http429Date => {
                 let left = (first + spell.lasts_us()).saturating_sub(now);
                 let (header, until) = retry_after(spell.action == Action::Http429Date, left, now);
-                self.asked_to_wait = Some((now, until));
+                self.asked_to_wait = Some((by, now, until));
                 let what = format!("429, Retry-After: {header}");
                 (ResponseTemplate::new(429).insert_header("Retry-After", header.as_str()), what)
             }
@@ -192,22 +200,34 @@ mod tests {
         let mut spells = Spells::default();
         let number = spells.cast(Action::Http429, Duration::from_secs(1));
         assert_eq!(spells.hit(number), None);
-        assert!(spells.answer(5_000_000, RACE, &bodies()).is_some());
-        assert!(spells.answer(5_100_000, RACE, &bodies()).is_some(), "it was on its way");
+        assert!(spells.answer(5_000_000, 1, RACE, &bodies()).is_some());
+        assert!(spells.answer(5_100_000, 1, RACE, &bodies()).is_some(), "it was on its way");
         assert!(spells.take_early().is_empty());
-        assert!(spells.answer(5_600_000, RACE, &bodies()).is_some());
+        assert!(spells.answer(5_600_000, 1, RACE, &bodies()).is_some());
         assert_eq!(spells.take_early().len(), 1);
-        assert!(spells.answer(7_000_000, RACE, &bodies()).is_none());
+        assert!(spells.answer(7_000_000, 1, RACE, &bodies()).is_none());
         assert_eq!(spells.hit(number).unwrap().0, 5_000_000);
+    }
+
+    /// Chaos found it, seed 1, case 486: the request of a process that was killed met the limit.
+    #[test]
+    fn another_process_was_not_asked_to_wait() {
+        let mut spells = Spells::default();
+        spells.cast(Action::Http429, Duration::from_millis(100));
+        assert!(spells.answer(5_000_000, 1, RACE, &bodies()).is_some());
+        assert!(spells.answer(5_500_000, 2, RACE, &bodies()).is_none());
+        assert!(spells.take_early().is_empty());
+        assert!(spells.answer(5_600_000, 1, RACE, &bodies()).is_none());
+        assert_eq!(spells.take_early().len(), 1, "the one that was asked comes too early");
     }
 
     #[test]
     fn a_bad_page_is_served_once_and_only_for_a_race() {
         let mut spells = Spells::default();
         let number = spells.cast(Action::MalformedScript, Duration::ZERO);
-        assert!(spells.answer(1, Some(Page::Event(1)), &bodies()).is_none());
-        assert!(spells.answer(2, RACE, &bodies()).is_some());
-        assert!(spells.answer(3, RACE, &bodies()).is_none());
+        assert!(spells.answer(1, 1, Some(Page::Event(1)), &bodies()).is_none());
+        assert!(spells.answer(2, 1, RACE, &bodies()).is_some());
+        assert!(spells.answer(3, 1, RACE, &bodies()).is_none());
         assert!(spells.hit(number).unwrap().1.contains("broken script"));
     }
 
